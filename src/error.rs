@@ -1,0 +1,235 @@
+//! What can go wrong, said so that the reader knows what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::token::TokenId;
+
+/// The result of a fallible operation of the store.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, where, what was expected and what was found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused or failed a call.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb: "read", "sync", …
+        operation: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+
+    /// The directory is missing, or is not a store.
+    #[error("{} is not a ringstore: {found}; create one with `create` or `ringstore load`", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// What was found in its place.
+        found: &'static str,
+    },
+
+    /// A store was to be created where something is already.
+    #[error("cannot create a store in {}: {found}; name a directory that is empty or does not exist", path.display())]
+    AlreadyExists {
+        /// The directory.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+
+    /// Bytes in a file are not what was written there.
+    #[error(transparent)]
+    Damaged(Box<Damage>),
+
+    /// The file was written by a later version of the store.
+    #[error(
+        "{} has format version {found}, this program knows versions up to {known}; use a newer ringstore",
+        path.display()
+    )]
+    UnknownVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that is known.
+        known: u32,
+    },
+
+    /// Another process, or another handle in this one, has the store open for writing.
+    #[error("{} is locked by another writer; close it, or open the store read-only", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+
+    /// The operation writes, and the store was opened read-only or is of a kind that cannot.
+    #[error("cannot {operation}: {reason}")]
+    Unwritable {
+        /// What was attempted, as a verb with its object.
+        operation: &'static str,
+        /// Why it cannot be done.
+        reason: &'static str,
+    },
+
+    /// Input that is no record.
+    #[error("{source_name}, {unit} {number}: {reason}", unit = if *.text { "line" } else { "record" })]
+    BadInput {
+        /// The file, or a name for where the input came from.
+        source_name: String,
+        /// Whether `number` counts lines of text rather than binary records.
+        text: bool,
+        /// Which line or record, counted from 1.
+        number: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// Records were to be appended out of order.
+    #[error(
+        "token {token} comes after {last}, but records must come in ascending order, each token once"
+    )]
+    OutOfOrder {
+        /// The token that came too late.
+        token: TokenId,
+        /// The token before it.
+        last: TokenId,
+    },
+
+    /// More records than a segment can hold.
+    #[error("a segment holds at most {max} records, {found} were announced; use several segments")]
+    TooManyRecords {
+        /// The limit.
+        max: u64,
+        /// The number asked for.
+        found: u64,
+    },
+
+    /// The operation was asked to stop before it was done; nothing of it is visible.
+    #[error("interrupted; nothing of this was kept")]
+    Interrupted,
+
+    /// An engine behind [`TokenStorageBackend`](crate::TokenStorageBackend) failed.
+    #[error("{engine}: {source}")]
+    Backend {
+        /// The engine's name.
+        engine: &'static str,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Bytes in a file that are not what was written there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{} is damaged: {part} at byte {offset}: expected {expected}, found {found}; \
+     restore the file from a copy, or load the tokens anew",
+    path.display()
+)]
+pub struct Damage {
+    /// The file.
+    pub path: PathBuf,
+    /// The part of the file.
+    pub part: &'static str,
+    /// Where that part, or the damage in it, begins.
+    pub offset: u64,
+    /// What should be there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+impl Error {
+    /// For `map_err`: an I/O error with what was attempted on which file.
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            operation,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// An engine's own error, for implementations of
+    /// [`TokenStorageBackend`](crate::TokenStorageBackend).
+    pub fn backend(
+        engine: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Backend {
+            engine,
+            source: source.into(),
+        }
+    }
+}
+
+impl From<Damage> for Error {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(Box::new(damage))
+    }
+}
+
+/// Text that is no id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidId {
+    /// Neither 64 hex digits nor a short decimal number.
+    #[error("an id has 64 hex digits, or is a decimal number below 2^64; found {found} characters")]
+    Length {
+        /// The number of characters, without `0x`.
+        found: usize,
+    },
+    /// A character that is no hex digit.
+    #[error("'{}' at position {index} of the id is no hex digit", c.escape_default())]
+    Digit {
+        /// The character.
+        c: char,
+        /// Its place, counted from 0, without `0x`.
+        index: usize,
+    },
+    /// A decimal number of 2^64 or more.
+    #[error("a decimal id must be below 2^64; write larger ones as 64 hex digits")]
+    TooLarge,
+}
+
+/// Why a signature does not answer its challenge.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidSignature {
+    /// A match does not have the suffix that the challenge asks for.
+    #[error(
+        "match {index}, {token}, ends in {found}, but chunk {index} of the challenge is {expected}"
+    )]
+    Suffix {
+        /// Which match, counted from 0.
+        index: usize,
+        /// Its token.
+        token: TokenId,
+        /// The chunk.
+        expected: u16,
+        /// The token's suffix.
+        found: u16,
+    },
+    /// The walk would not have met this match at its turn.
+    #[error("match {index}, {token}, is not what a walk around these tokens meets at its turn")]
+    Order {
+        /// Which match, counted from 0.
+        index: usize,
+        /// Its token.
+        token: TokenId,
+    },
+    /// One token appears with two blocks.
+    #[error("token {token} appears with two different blocks")]
+    Blocks {
+        /// The token.
+        token: TokenId,
+    },
+    /// The store does not make this signature for this token and peer.
+    #[error("the store's own signature differs: {reason}")]
+    Store {
+        /// How.
+        reason: String,
+    },
+}

@@ -1,0 +1,166 @@
+//! What the entries of a layer did to the layers below, two bits each.
+//!
+//! A line of 64 bytes holds the kinds of 192 entries as two rows of bits, and two
+//! counts of what came in all lines before, so that the number of entries of each
+//! kind up to any position takes one line to read.
+
+use super::layout::{KINDS_LINE_LEN, KINDS_PER_LINE};
+
+/// What an entry did to the layers below its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// The token was absent below.
+    Fresh,
+    /// The token was present below and has a new value.
+    Update,
+    /// The token was present below and is removed.
+    Tombstone,
+}
+
+/// How many entries of a run are no fresh ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct KindCounts {
+    /// Updates and tombstones.
+    pub(crate) stale: u64,
+    /// Tombstones alone.
+    pub(crate) tombstones: u64,
+}
+
+impl KindCounts {
+    pub(crate) fn add(&mut self, kind: Kind) {
+        self.stale += u64::from(kind != Kind::Fresh);
+        self.tombstones += u64::from(kind == Kind::Tombstone);
+    }
+}
+
+const WORDS: usize = KINDS_PER_LINE / 64;
+
+/// One line: counts of all lines before, then the rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct KindsLine {
+    pub(crate) before: KindCounts,
+    stale: [u64; WORDS],
+    tombstones: [u64; WORDS],
+}
+
+impl KindsLine {
+    /// An empty line after the given counts.
+    pub(crate) fn after(before: KindCounts) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the kind of the entry at a place in the line; set once.
+    pub(crate) fn set(&mut self, place: usize, kind: Kind) {
+        let (word, bit) = (place / 64, 1 << (place % 64));
+        if kind != Kind::Fresh {
+            self.stale[word] |= bit;
+        }
+        if kind == Kind::Tombstone {
+            self.tombstones[word] |= bit;
+        }
+    }
+
+    /// The kind at a place below 192; `None` for bits that no builder writes.
+    pub(crate) fn kind(&self, place: usize) -> Option<Kind> {
+        let (word, bit) = (place / 64 % WORDS, place % 64);
+        match (
+            self.stale[word] >> bit & 1,
+            self.tombstones[word] >> bit & 1,
+        ) {
+            (0, 0) => Some(Kind::Fresh),
+            (1, 0) => Some(Kind::Update),
+            (1, 1) => Some(Kind::Tombstone),
+            _ => None,
+        }
+    }
+
+    /// Counts of all entries before a place, those of earlier lines included.
+    pub(crate) fn counts_before(&self, place: usize) -> KindCounts {
+        let ones = |row: &[u64; WORDS]| -> u64 {
+            let whole: u32 = row
+                .iter()
+                .take(place / 64)
+                .map(|word| word.count_ones())
+                .sum();
+            let part = row
+                .get(place / 64)
+                .map_or(0, |word| (word & ((1 << (place % 64)) - 1)).count_ones());
+            u64::from(whole + part)
+        };
+        KindCounts {
+            stale: self.before.stale.wrapping_add(ones(&self.stale)),
+            tombstones: self.before.tombstones.wrapping_add(ones(&self.tombstones)),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> [u8; KINDS_LINE_LEN] {
+        let words = [
+            self.before.stale,
+            self.before.tombstones,
+            self.stale[0],
+            self.stale[1],
+            self.stale[2],
+            self.tombstones[0],
+            self.tombstones[1],
+            self.tombstones[2],
+        ];
+        bytemuck::cast(words.map(u64::to_le_bytes))
+    }
+
+    pub(crate) fn decode(bytes: &[u8; KINDS_LINE_LEN]) -> Self {
+        let words: [[u8; 8]; 8] = bytemuck::cast(*bytes);
+        let [stale_before, tombstones_before, s0, s1, s2, t0, t1, t2] =
+            words.map(u64::from_le_bytes);
+        Self {
+            before: KindCounts {
+                stale: stale_before,
+                tombstones: tombstones_before,
+            },
+            stale: [s0, s1, s2],
+            tombstones: [t0, t1, t2],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_counts_come_back() {
+        let kinds = [
+            Kind::Fresh,
+            Kind::Update,
+            Kind::Tombstone,
+            Kind::Update,
+            Kind::Fresh,
+        ];
+        let before = KindCounts {
+            stale: 7,
+            tombstones: 3,
+        };
+        let mut line = KindsLine::after(before);
+        let kind_at = |place: usize| kinds[place * place % kinds.len()];
+        for place in 0..KINDS_PER_LINE {
+            line.set(place, kind_at(place));
+        }
+        let line = KindsLine::decode(&line.encode());
+        let mut counts = before;
+        for place in 0..KINDS_PER_LINE {
+            assert_eq!(line.counts_before(place), counts);
+            assert_eq!(line.kind(place), Some(kind_at(place)));
+            counts.add(kind_at(place));
+        }
+        assert_eq!(line.counts_before(KINDS_PER_LINE), counts);
+    }
+
+    #[test]
+    fn a_tombstone_that_is_fresh_is_no_kind() {
+        let mut bytes = KindsLine::default().encode();
+        bytes[40] = 1;
+        assert_eq!(KindsLine::decode(&bytes).kind(0), None);
+    }
+}

@@ -1,0 +1,312 @@
+//! The bytes of a manifest.
+
+use std::path::Path;
+
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::segment::StoreIdBytes;
+use super::{checksum, hex_of};
+use crate::error::{Damage, Error, Result};
+use crate::token::TokenId;
+
+/// The first bytes of a manifest.
+const MAGIC: [u8; 8] = *b"RINGMAN\n";
+
+/// The newest version of the manifest format that is known.
+pub(crate) const MANIFEST_VERSION: u32 = 1;
+
+/// What the manifest says of one segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SegmentEntry {
+    /// The store that the segment was made under.
+    pub(crate) store_id: StoreIdBytes,
+    pub(crate) segment_id: u64,
+    pub(crate) file_len: u64,
+    pub(crate) header_checksum: u32,
+    pub(crate) records: u64,
+    pub(crate) updates: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) min: TokenId,
+    pub(crate) max: TokenId,
+}
+
+/// What a store consists of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ManifestContents {
+    pub(crate) store_id: StoreIdBytes,
+    /// Grows by one with every manifest of the store.
+    pub(crate) generation: u64,
+    /// No file with this number or a larger one was ever named.
+    pub(crate) next_file_id: u64,
+    /// Newest first; the segments of a layer in the order of their keys.
+    pub(crate) layers: Vec<Vec<SegmentEntry>>,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawManifest {
+    magic: [u8; 8],
+    version: U32,
+    layers: U32,
+    store_id: StoreIdBytes,
+    generation: U64,
+    next_file_id: U64,
+    segments: U64,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawEntry {
+    layer: U32,
+    header_checksum: U32,
+    store_id: StoreIdBytes,
+    segment_id: U64,
+    file_len: U64,
+    records: U64,
+    updates: U64,
+    tombstones: U64,
+    min: [u8; 32],
+    max: [u8; 32],
+}
+
+const CHECKSUM_LEN: usize = 4;
+
+const _: () = {
+    assert!(size_of::<RawManifest>() == 56);
+    assert!(size_of::<RawEntry>() == 128);
+};
+
+impl ManifestContents {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let segments: usize = self.layers.iter().map(Vec::len).sum();
+        let raw = RawManifest {
+            magic: MAGIC,
+            version: MANIFEST_VERSION.into(),
+            layers: (self.layers.len() as u32).into(),
+            store_id: self.store_id,
+            generation: self.generation.into(),
+            next_file_id: self.next_file_id.into(),
+            segments: (segments as u64).into(),
+        };
+        let mut bytes = raw.as_bytes().to_vec();
+        for (layer, entries) in (0u32..).zip(&self.layers) {
+            for entry in entries {
+                let raw = RawEntry {
+                    layer: layer.into(),
+                    header_checksum: entry.header_checksum.into(),
+                    store_id: entry.store_id,
+                    segment_id: entry.segment_id.into(),
+                    file_len: entry.file_len.into(),
+                    records: entry.records.into(),
+                    updates: entry.updates.into(),
+                    tombstones: entry.tombstones.into(),
+                    min: entry.min.0,
+                    max: entry.max.0,
+                };
+                bytes.extend_from_slice(raw.as_bytes());
+            }
+        }
+        bytes.extend_from_slice(&checksum(&bytes).to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
+        let damaged = |offset: usize, expected: String, found: String| {
+            let path = path.to_path_buf();
+            Error::from(Damage {
+                path,
+                part: "manifest",
+                offset: offset as u64,
+                expected,
+                found,
+            })
+        };
+        let Ok((raw, _)) = RawManifest::ref_from_prefix(bytes) else {
+            let least = size_of::<RawManifest>() + CHECKSUM_LEN;
+            return Err(damaged(
+                0,
+                format!("at least {least} bytes"),
+                format!("{} bytes", bytes.len()),
+            ));
+        };
+        if raw.magic != MAGIC {
+            return Err(damaged(0, hex_of(&MAGIC), hex_of(&raw.magic)));
+        }
+        let Some((body, sum)) = bytes.split_last_chunk::<CHECKSUM_LEN>() else {
+            return Err(damaged(
+                0,
+                "a checksum at the end".into(),
+                format!("{} bytes", bytes.len()),
+            ));
+        };
+        let (stored, computed) = (u32::from_le_bytes(*sum), checksum(body));
+        if stored != computed {
+            return Err(damaged(
+                body.len(),
+                format!("checksum {stored:#010x}"),
+                format!("{computed:#010x}"),
+            ));
+        }
+        if raw.version != MANIFEST_VERSION {
+            return Err(Error::UnknownVersion {
+                path: path.to_path_buf(),
+                found: raw.version.get(),
+                known: MANIFEST_VERSION,
+            });
+        }
+        let entries = <[RawEntry]>::ref_from_bytes(&body[size_of::<RawManifest>()..])
+            .ok()
+            .filter(|entries| entries.len() as u64 == raw.segments.get());
+        let Some(entries) = entries else {
+            return Err(damaged(
+                size_of::<RawManifest>(),
+                format!(
+                    "{} segments of {} bytes",
+                    raw.segments,
+                    size_of::<RawEntry>()
+                ),
+                format!("{} bytes", body.len() - size_of::<RawManifest>()),
+            ));
+        };
+        let mut layers: Vec<Vec<SegmentEntry>> = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let offset = size_of::<RawManifest>() + index * size_of::<RawEntry>();
+            let layer = entry.layer.get() as usize;
+            let decoded = SegmentEntry {
+                store_id: entry.store_id,
+                segment_id: entry.segment_id.get(),
+                file_len: entry.file_len.get(),
+                header_checksum: entry.header_checksum.get(),
+                records: entry.records.get(),
+                updates: entry.updates.get(),
+                tombstones: entry.tombstones.get(),
+                min: TokenId(entry.min),
+                max: TokenId(entry.max),
+            };
+            if layer == layers.len() {
+                layers.push(Vec::new());
+            }
+            let count = layers.len();
+            match layers.last_mut() {
+                Some(segments)
+                    if layer + 1 == count
+                        && segments.last().is_none_or(|last| last.max < decoded.min)
+                        && decoded.segment_id < raw.next_file_id.get() =>
+                {
+                    segments.push(decoded);
+                }
+                _ => {
+                    return Err(damaged(
+                        offset,
+                        "segments in order".into(),
+                        format!("layer {layer}, {}", decoded.min),
+                    ));
+                }
+            }
+        }
+        if layers.len() != raw.layers.get() as usize {
+            return Err(damaged(
+                12,
+                format!("{} layers", raw.layers),
+                format!("{}", layers.len()),
+            ));
+        }
+        Ok(Self {
+            store_id: raw.store_id,
+            generation: raw.generation.get(),
+            next_file_id: raw.next_file_id.get(),
+            layers,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents() -> ManifestContents {
+        let entry = |segment_id: u64, min: u64, max: u64| SegmentEntry {
+            store_id: [7; 16],
+            segment_id,
+            file_len: 4096 * segment_id,
+            header_checksum: 99,
+            records: 10,
+            updates: 1,
+            tombstones: 2,
+            min: TokenId::from(min),
+            max: TokenId::from(max),
+        };
+        ManifestContents {
+            store_id: [7; 16],
+            generation: 12,
+            next_file_id: 40,
+            layers: vec![vec![entry(3, 0, 9)], vec![entry(1, 0, 5), entry(2, 6, 20)]],
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<ManifestContents> {
+        ManifestContents::decode(bytes, Path::new("MANIFEST"))
+    }
+
+    #[test]
+    fn contents_come_back() {
+        assert_eq!(decode(&contents().encode()).unwrap(), contents());
+        let empty = ManifestContents {
+            layers: Vec::new(),
+            ..contents()
+        };
+        assert_eq!(decode(&empty.encode()).unwrap(), empty);
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_cut_is_damage() {
+        let bytes = contents().encode();
+        for bit in 0..8 * bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                matches!(decode(&flipped), Err(Error::Damaged(_))),
+                "bit {bit}"
+            );
+        }
+        for len in 0..bytes.len() {
+            assert!(
+                matches!(decode(&bytes[..len]), Err(Error::Damaged(_))),
+                "length {len}"
+            );
+        }
+        let mut longer = bytes;
+        longer.push(0);
+        assert!(matches!(decode(&longer), Err(Error::Damaged(_))));
+    }
+
+    /// What checksums cannot see is refused all the same.
+    #[test]
+    fn contents_that_no_store_has_are_damage() {
+        let mut overlapping = contents();
+        overlapping.layers[1][1].min = TokenId::from(5);
+        let mut unnamed = contents();
+        unnamed.next_file_id = 2;
+        for wrong in [overlapping, unnamed] {
+            assert!(matches!(decode(&wrong.encode()), Err(Error::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_refused_by_number() {
+        let mut bytes = contents().encode();
+        bytes[8] = 2;
+        let body = bytes.len() - CHECKSUM_LEN;
+        let sum = checksum(&bytes[..body]);
+        bytes[body..].copy_from_slice(&sum.to_le_bytes());
+        assert!(matches!(
+            decode(&bytes),
+            Err(Error::UnknownVersion {
+                found: 2,
+                known: 1,
+                ..
+            })
+        ));
+    }
+}

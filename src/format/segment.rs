@@ -1,0 +1,318 @@
+//! The header and the footer of a segment.
+
+use std::path::Path;
+
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::layout::{FOOTER_LEN, Layout, RECORDS_END, SectionId, Shape};
+use super::{PAGE_LEN, checksum, hex_of};
+use crate::error::{Damage, Error, Result};
+use crate::token::TokenId;
+
+/// The first bytes of a segment.
+const MAGIC: [u8; 8] = *b"RINGSEG\n";
+
+/// The first bytes of a footer.
+const FOOTER_MAGIC: [u8; 8] = *b"RINGEND\n";
+
+/// The newest version of the segment format that is known.
+pub(crate) const SEGMENT_VERSION: u32 = 1;
+
+/// Records are token (32) ‖ block (32) ‖ time (8, big-endian).
+const SCHEMA_TOKEN_BLOCK_TIME: u32 = 1;
+
+/// Identifies a store; every file carries it.
+pub(crate) type StoreIdBytes = [u8; 16];
+
+/// The linear map from tokens to the buckets of the directory.
+///
+/// All tokens share their first `skip_bits` bits. The next 64 bits, less `base`,
+/// times `scale`, shifted right by 64 and by `shift`, are the bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BucketMap {
+    pub(crate) skip_bits: u32,
+    pub(crate) shift: u32,
+    pub(crate) base: u64,
+    pub(crate) scale: u64,
+    pub(crate) buckets: u64,
+}
+
+/// What the header of a segment says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    pub(crate) store_id: StoreIdBytes,
+    pub(crate) segment_id: u64,
+    pub(crate) records: u64,
+    pub(crate) updates: u64,
+    pub(crate) tombstones: u64,
+    pub(crate) min: TokenId,
+    pub(crate) max: TokenId,
+    pub(crate) map: BucketMap,
+    pub(crate) has_kinds: bool,
+    pub(crate) has_fences: bool,
+    /// Checksum of the roots section.
+    pub(crate) roots_checksum: u32,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawSection {
+    offset: U64,
+    len: U64,
+    chunk_len: U64,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawHeader {
+    magic: [u8; 8],
+    version: U32,
+    schema: U32,
+    store_id: StoreIdBytes,
+    segment_id: U64,
+    file_len: U64,
+    records: U64,
+    updates: U64,
+    tombstones: U64,
+    min: [u8; 32],
+    max: [u8; 32],
+    skip_bits: U32,
+    shift: U32,
+    base: U64,
+    scale: U64,
+    buckets: U64,
+    sections: [RawSection; SectionId::COUNT],
+    zero: [u8; PAGE_LEN - 344],
+    roots_checksum: U32,
+    checksum: U32,
+}
+
+const _: () = {
+    assert!(size_of::<RawHeader>() == PAGE_LEN);
+    assert!(std::mem::offset_of!(RawHeader, store_id) == 16);
+    assert!(std::mem::offset_of!(RawHeader, records) == 48);
+    assert!(std::mem::offset_of!(RawHeader, min) == 72);
+    assert!(std::mem::offset_of!(RawHeader, skip_bits) == 136);
+    assert!(std::mem::offset_of!(RawHeader, sections) == 168);
+    assert!(std::mem::offset_of!(RawHeader, zero) == 336);
+    assert!(std::mem::offset_of!(RawHeader, roots_checksum) == 4088);
+    assert!(std::mem::offset_of!(RawHeader, checksum) == 4092);
+};
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawFooter {
+    magic: [u8; 8],
+    file_len: U64,
+    store_id: StoreIdBytes,
+    segment_id: U64,
+    zero: [u8; 16],
+    header_checksum: U32,
+    checksum: U32,
+}
+
+const _: () = assert!(size_of::<RawFooter>() == FOOTER_LEN);
+
+impl Header {
+    /// Where everything lies in the file.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        Layout::of(Shape {
+            records: self.records,
+            buckets: self.map.buckets,
+            has_kinds: self.has_kinds,
+            has_fences: self.has_fences,
+        })
+    }
+
+    /// The bytes of the header's page and of the footer.
+    pub(crate) fn encode(&self, layout: &Layout) -> ([u8; PAGE_LEN], [u8; FOOTER_LEN]) {
+        let mut header = RawHeader {
+            magic: MAGIC,
+            version: SEGMENT_VERSION.into(),
+            schema: SCHEMA_TOKEN_BLOCK_TIME.into(),
+            store_id: self.store_id,
+            segment_id: self.segment_id.into(),
+            file_len: (layout.file_len as u64).into(),
+            records: self.records.into(),
+            updates: self.updates.into(),
+            tombstones: self.tombstones.into(),
+            min: self.min.0,
+            max: self.max.0,
+            skip_bits: self.map.skip_bits.into(),
+            shift: self.map.shift.into(),
+            base: self.map.base.into(),
+            scale: self.map.scale.into(),
+            buckets: self.map.buckets.into(),
+            sections: raw_sections(layout),
+            zero: [0; PAGE_LEN - 344],
+            roots_checksum: self.roots_checksum.into(),
+            checksum: U32::ZERO,
+        };
+        header.checksum = checksum(&header.as_bytes()[..PAGE_LEN - 4]).into();
+        let mut footer = RawFooter {
+            magic: FOOTER_MAGIC,
+            file_len: header.file_len,
+            store_id: self.store_id,
+            segment_id: header.segment_id,
+            zero: [0; 16],
+            header_checksum: header.checksum,
+            checksum: U32::ZERO,
+        };
+        footer.checksum = checksum(&footer.as_bytes()[..FOOTER_LEN - 4]).into();
+        let mut pages = ([0; PAGE_LEN], [0; FOOTER_LEN]);
+        pages.0.copy_from_slice(header.as_bytes());
+        pages.1.copy_from_slice(footer.as_bytes());
+        pages
+    }
+
+    /// Reads and checks header and footer of a whole file.
+    ///
+    /// Whatever the bytes are, the layout that comes back fits them.
+    pub(crate) fn decode(file: &[u8], path: &Path) -> Result<(Self, Layout)> {
+        let damaged = |part, offset: usize, expected: String, found: String| {
+            Error::from(Damage {
+                path: path.to_path_buf(),
+                part,
+                offset: offset as u64,
+                expected,
+                found,
+            })
+        };
+        let Ok((raw, _)) = RawHeader::read_from_prefix(file) else {
+            return Err(damaged(
+                "segment header",
+                0,
+                format!("a header of {PAGE_LEN} bytes"),
+                format!("{} bytes", file.len()),
+            ));
+        };
+        if raw.magic != MAGIC {
+            return Err(damaged(
+                "segment header",
+                0,
+                hex_of(&MAGIC),
+                hex_of(&raw.magic),
+            ));
+        }
+        let expected = checksum(&raw.as_bytes()[..PAGE_LEN - 4]);
+        if raw.checksum != expected {
+            // A later version may have a header of another shape, but it keeps magic
+            // and version; so a version that is not known is only believed if the
+            // header checks out.
+            return Err(damaged(
+                "segment header",
+                0,
+                format!("checksum {:#010x}", raw.checksum),
+                format!("{expected:#010x}"),
+            ));
+        }
+        if raw.version != SEGMENT_VERSION {
+            return Err(Error::UnknownVersion {
+                path: path.to_path_buf(),
+                found: raw.version.get(),
+                known: SEGMENT_VERSION,
+            });
+        }
+        if raw.file_len.get() != file.len() as u64 {
+            return Err(damaged(
+                "segment length",
+                file.len(),
+                format!("{} bytes", raw.file_len),
+                format!("{} bytes", file.len()),
+            ));
+        }
+        let wrong = |what: &str| {
+            damaged(
+                "segment header",
+                0,
+                "a header that fits the file".into(),
+                what.into(),
+            )
+        };
+        if raw.schema != SCHEMA_TOKEN_BLOCK_TIME {
+            return Err(wrong("an unknown schema"));
+        }
+        let header = Self {
+            store_id: raw.store_id,
+            segment_id: raw.segment_id.get(),
+            records: raw.records.get(),
+            updates: raw.updates.get(),
+            tombstones: raw.tombstones.get(),
+            min: TokenId(raw.min),
+            max: TokenId(raw.max),
+            map: BucketMap {
+                skip_bits: raw.skip_bits.get(),
+                shift: raw.shift.get(),
+                base: raw.base.get(),
+                scale: raw.scale.get(),
+                buckets: raw.buckets.get(),
+            },
+            has_kinds: raw.sections[SectionId::Kinds as usize].len != 0,
+            has_fences: raw.sections[SectionId::Fences as usize].len != 0,
+            roots_checksum: raw.roots_checksum.get(),
+        };
+        if !(1..RECORDS_END).contains(&header.records) {
+            return Err(wrong("a number of records that no segment has"));
+        }
+        let entries = header.updates.checked_add(header.tombstones);
+        if entries.is_none_or(|entries| entries > header.records)
+            || header.has_kinds != (entries != Some(0))
+        {
+            return Err(wrong("counts of kinds that do not add up"));
+        }
+        if header.min > header.max || (header.min == header.max) != (header.records == 1) {
+            return Err(wrong("a key range that does not fit the number of records"));
+        }
+        if !(1..=header.records).contains(&header.map.buckets)
+            || header.map.skip_bits > 255
+            || header.map.shift > 63
+        {
+            return Err(wrong("a directory that does not fit the number of records"));
+        }
+        let layout = header
+            .layout()
+            .ok_or_else(|| wrong("sections longer than any file"))?;
+        if layout.file_len != file.len()
+            || raw_sections(&layout).as_bytes() != raw.sections.as_bytes()
+        {
+            return Err(wrong("a table of sections that does not fit the counts"));
+        }
+        let footer = RawFooter::read_from_bytes(&file[layout.footer..])
+            .map_err(|_| wrong("a footer of another length"))?;
+        let sum = checksum(&footer.as_bytes()[..FOOTER_LEN - 4]);
+        if footer.magic != FOOTER_MAGIC
+            || footer.checksum != sum
+            || footer.header_checksum != raw.checksum
+            || footer.file_len != raw.file_len
+            || footer.store_id != raw.store_id
+            || footer.segment_id != raw.segment_id
+        {
+            return Err(damaged(
+                "segment footer",
+                layout.footer,
+                "the footer of this header".into(),
+                hex_of(footer.as_bytes()),
+            ));
+        }
+        Ok((header, layout))
+    }
+}
+
+/// The checksum of a header's page, by which the manifest knows a segment.
+pub(crate) fn header_checksum(file: &[u8]) -> Option<u32> {
+    RawHeader::ref_from_prefix(file)
+        .ok()
+        .map(|(header, _)| header.checksum.get())
+}
+
+fn raw_sections(layout: &Layout) -> [RawSection; SectionId::COUNT] {
+    SectionId::ALL.map(|id| {
+        let section = layout.section(id);
+        RawSection {
+            offset: (section.offset as u64).into(),
+            len: (section.len as u64).into(),
+            chunk_len: (id.chunk_len() as u64).into(),
+        }
+    })
+}

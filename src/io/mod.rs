@@ -1,0 +1,83 @@
+//! Files, as the store uses them.
+//!
+//! Everything the store does to files goes through [`Disk`], one directory with
+//! files in it, so that what is written in which order can be watched, failed and
+//! cut short by an implementation that is no real disk.
+
+mod disk;
+pub(crate) mod map;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use disk::RealDisk;
+pub(crate) use map::Bytes;
+
+/// A directory and the files in it, which are named without any path.
+///
+/// Only regular files are opened, and symbolic links are not followed.
+pub(crate) trait Disk: Send + Sync {
+    /// The directory.
+    fn path(&self) -> &Path;
+
+    /// Makes a file that did not exist, for reading and writing.
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens a file for reading.
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// The names in the directory, in no order. Names that are not UTF-8 are not ours,
+    /// and come with replacement characters in them.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Gives a file a name, replacing what had it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a name.
+    fn unlink(&self, name: &str) -> io::Result<()>;
+
+    /// Makes names and their removal survive a crash.
+    fn sync_directory(&self) -> io::Result<()>;
+
+    /// Takes the lock of a file, made where it does not exist, until the result is
+    /// dropped; `None` if somebody else has it.
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>>;
+
+    /// The path of a file, for messages.
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// The whole contents of a small file.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let file = self.open(name)?;
+        let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+}
+
+/// An open file.
+pub(crate) trait DiskFile: Send + Sync {
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `bytes` from an offset.
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `bytes` at an offset; a gap before it reads as zeros.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Cuts or extends a file that nobody else knows of yet.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Takes away the permission to write.
+    fn set_read_only(&self) -> io::Result<()>;
+
+    /// Makes contents and length survive a crash.
+    fn sync(&self) -> io::Result<()>;
+
+    /// The contents in memory.
+    fn map(&self) -> io::Result<Bytes>;
+}

@@ -1,0 +1,61 @@
+//! A memory-mapped store of sorted, immutable segment files for 32-byte token ids
+//! and the block and time that each maps to.
+//!
+//! It is made for nodes that prove what they store. A challenge names a token; the
+//! answer takes a lookup and a walk around the ring of tokens, five matches up and
+//! five down, ten thousand tokens long ([`challenge`](chunks)). A [`Store`] finds the
+//! ten matches in two accesses to memory each.
+//!
+//! ```
+//! use ringstore::{BlockId, BlockTime, LoadOptions, Options, PeerId, Record, Store, TokenId};
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("tokens");
+//!
+//! let store = Store::create(&path, &Options::new())?;
+//! let records = (0..100_000u64).map(|i| {
+//!     Ok(Record::new(TokenId::from(i), BlockTime::new(BlockId::from(i / 6), i)))
+//! });
+//! store.bulk_load(records, &LoadOptions::new())?;
+//!
+//! let peer = PeerId([1; 32]);
+//! let snapshot = store.snapshot();
+//! let signed = snapshot.sign(&TokenId::from(5_000), &peer)?.expect("the token is there");
+//! assert_eq!(signed.signature.check(&peer), Ok(()));
+//! assert_eq!(snapshot.check(&signed.signature, &peer)?, Ok(()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Where to go from here: [`Snapshot`] has all reads, [`Store`] all that changes what
+//! there is to read, [`format`] specifies the files byte by byte.
+
+#[cfg(not(unix))]
+compile_error!("ringstore runs on Linux and other Unix systems; Windows is not supported yet");
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("ringstore maps whole files into memory and needs a 64-bit target");
+
+mod challenge;
+mod error;
+pub mod format;
+mod io;
+mod load;
+mod manifest;
+mod options;
+mod progress;
+mod search;
+pub mod segment;
+mod sign;
+mod snapshot;
+mod store;
+mod token;
+
+pub use challenge::{
+    CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Passed, Signature, Signed, TokenBlock, Walk, chunks,
+    walk_ring,
+};
+pub use error::{Damage, Error, InvalidId, InvalidSignature, Result};
+pub use load::{LoadOptions, LoadReport};
+pub use options::{Options, Verification};
+pub use progress::{OnProgress, Phase, Progress};
+pub use snapshot::{Range, Slices, Snapshot};
+pub use store::{Stat, Store, VerifyReport};
+pub use token::{BlockId, BlockTime, PeerId, Record, SUFFIX_BITS, SUFFIXES, TokenId};

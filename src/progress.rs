@@ -1,0 +1,49 @@
+//! How far something long has come.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// What is being done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Taking records from the input; counted in records.
+    Reading,
+    /// Bringing them in order; counted in records.
+    Sorting,
+    /// Writing them and their indexes; counted in records.
+    Writing,
+    /// Waiting for the disk.
+    Syncing,
+    /// Checking what is on disk; counted in bytes.
+    Verifying,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Reading => "reading",
+            Self::Sorting => "sorting",
+            Self::Writing => "writing",
+            Self::Syncing => "syncing",
+            Self::Verifying => "verifying",
+        })
+    }
+}
+
+/// How far something long has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// What is being done.
+    pub phase: Phase,
+    /// How much of it is done, in the unit of the phase.
+    pub done: u64,
+    /// How much there is to do, once that is known.
+    pub total: Option<u64>,
+}
+
+/// Is told the progress, from any thread, and says whether to go on.
+pub type OnProgress<'a> = &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync);
+
+/// For those who do not want to know.
+pub(crate) const UNWATCHED: OnProgress<'static> = &|_| ControlFlow::Continue(());

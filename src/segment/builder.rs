@@ -1,0 +1,443 @@
+//! Building a segment in one pass.
+//!
+//! Records come in order and go out again at once, page by page; their suffixes
+//! become a block of postings every 32,768 records, and directory and kinds are
+//! written along. What is kept in memory is a buffer for each section and four bytes
+//! for each page written: a thousandth of the file.
+//!
+//! How many records will come is known only as an upper bound, for instance when
+//! inputs are merged that may hold the same tokens. Each section is written where it
+//! would begin if that many came. If fewer did, the sections after the records are
+//! moved down in the end, and neighbouring buckets of the directory are joined until
+//! they hold eight records or more on average again.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::format::kinds::{Kind, KindCounts, KindsLine};
+use crate::format::layout::{
+    BLOCK_RECORDS, BUCKET_RECORDS, CHECKSUM_LEN, DIRECTORY_ENTRY_LEN, FENCE_LEN, FENCE_RECORDS,
+    KINDS_LINE_LEN, KINDS_PER_LINE, Layout, RECORDS_END, SectionId, Shape,
+};
+use crate::format::manifest::SegmentEntry;
+use crate::format::segment::{BucketMap, Header, StoreIdBytes};
+use crate::format::{PAGE_LEN, checksum};
+use crate::io::DiskFile;
+use crate::search::postings::write_block;
+use crate::token::{Record, TokenId};
+
+/// What is known of a segment before its first record comes.
+pub(crate) struct SegmentPlan {
+    pub(crate) store_id: StoreIdBytes,
+    pub(crate) segment_id: u64,
+    /// At most so many records will come.
+    pub(crate) records_max: u64,
+    /// No token outside of these bounds will come.
+    pub(crate) bounds: (TokenId, TokenId),
+}
+
+/// A segment being written.
+pub(crate) struct SegmentBuilder {
+    file: File,
+    plan: SegmentPlan,
+    map: BucketMap,
+    sections: [SectionWriter; 4],
+    /// Suffixes of the block of records that is being filled.
+    suffixes: Vec<u16>,
+    line: KindsLine,
+    counts: KindCounts,
+    records: u64,
+    min: TokenId,
+    last: TokenId,
+    /// Where the bucket of the last record begins, and how full the fullest is.
+    bucket_start: u64,
+    longest_bucket: u64,
+}
+
+/// A file that has no name yet that anybody would look for, and its path for messages.
+struct File {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+}
+
+impl File {
+    fn write(&self, bytes: &[u8], offset: usize) -> Result<()> {
+        self.file
+            .write_all_at(bytes, offset as u64)
+            .map_err(Error::io("write", &self.path))
+    }
+
+    fn read(&self, bytes: &mut [u8], offset: usize) -> Result<()> {
+        self.file
+            .read_exact_at(bytes, offset as u64)
+            .map_err(Error::io("read back", &self.path))
+    }
+}
+
+/// A section being written, chunk by chunk, and the checksums of its chunks.
+struct SectionWriter {
+    id: SectionId,
+    /// Where in the file the section begins.
+    offset: usize,
+    /// Bytes written to the file.
+    written: usize,
+    buffer: Vec<u8>,
+    checksums: Vec<u32>,
+}
+
+impl SectionWriter {
+    /// About a mebibyte, in whole chunks.
+    const fn buffer_len(id: SectionId) -> usize {
+        (1 << 20) / id.chunk_len() * id.chunk_len()
+    }
+
+    fn new(id: SectionId, offset: usize) -> Self {
+        Self {
+            id,
+            offset,
+            written: 0,
+            buffer: Vec::new(),
+            checksums: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: &[u8], file: &File) -> Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= Self::buffer_len(self.id) {
+            self.write_out(file)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes the whole chunks that are in the buffer.
+    fn write_out(&mut self, file: &File) -> Result<()> {
+        let chunk_len = self.id.chunk_len();
+        self.write_first(self.buffer.len() / chunk_len * chunk_len, file)
+    }
+
+    /// Writes what is left, the last chunk perhaps shorter.
+    fn finish(&mut self, file: &File) -> Result<()> {
+        self.write_first(self.buffer.len(), file)
+    }
+
+    fn write_first(&mut self, len: usize, file: &File) -> Result<()> {
+        let bytes = &self.buffer[..len];
+        self.checksums
+            .extend(bytes.chunks(self.id.chunk_len()).map(checksum));
+        file.write(bytes, self.offset + self.written)?;
+        self.written += len;
+        self.buffer.drain(..len);
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.written + self.buffer.len()
+    }
+
+    /// Moves a finished section to a lower offset.
+    fn move_down(&mut self, offset: usize, file: &File) -> Result<()> {
+        if offset == self.offset {
+            return Ok(());
+        }
+        let mut bytes = vec![0; 1 << 20];
+        for done in (0..self.written).step_by(bytes.len()) {
+            let len = bytes.len().min(self.written - done);
+            file.read(&mut bytes[..len], self.offset + done)?;
+            file.write(&bytes[..len], offset + done)?;
+        }
+        self.offset = offset;
+        Ok(())
+    }
+}
+
+const RECORDS: usize = 0;
+const POSTINGS: usize = 1;
+const DIRECTORY: usize = 2;
+const KINDS: usize = 3;
+
+impl SegmentBuilder {
+    /// Begins a segment in an empty file. `path` is for messages only.
+    pub(crate) fn new(file: Box<dyn DiskFile>, path: PathBuf, plan: SegmentPlan) -> Result<Self> {
+        if !(1..RECORDS_END).contains(&plan.records_max) {
+            return Err(Error::TooManyRecords {
+                max: RECORDS_END - 1,
+                found: plan.records_max,
+            });
+        }
+        let map = BucketMap::new(plan.records_max, &plan.bounds.0, &plan.bounds.1);
+        let layout = layout_of(plan.records_max, &map, true, false)?;
+        let sections = [
+            SectionId::Records,
+            SectionId::Postings,
+            SectionId::Directory,
+            SectionId::Kinds,
+        ]
+        .map(|id| SectionWriter::new(id, layout.section(id).offset));
+        Ok(Self {
+            file: File { file, path },
+            map,
+            sections,
+            suffixes: Vec::with_capacity(BLOCK_RECORDS),
+            line: KindsLine::default(),
+            counts: KindCounts::default(),
+            records: 0,
+            min: plan.bounds.0,
+            last: plan.bounds.0,
+            bucket_start: 0,
+            longest_bucket: 0,
+            plan,
+        })
+    }
+
+    /// Appends a record; its token must be larger than that of the one before.
+    pub(crate) fn push(&mut self, record: &Record, kind: Kind) -> Result<()> {
+        let token = &record.token;
+        let (low, high) = &self.plan.bounds;
+        if self.records == self.plan.records_max {
+            return Err(Error::TooManyRecords {
+                max: self.plan.records_max,
+                found: self.records + 1,
+            });
+        }
+        if token < low || token > high || (self.records > 0 && *token <= self.last) {
+            return Err(Error::OutOfOrder {
+                token: *token,
+                last: self.last,
+            });
+        }
+        if self.records == 0 {
+            self.min = *token;
+        }
+        self.last = *token;
+        self.sections[RECORDS].push(bytemuck::bytes_of(record), &self.file)?;
+        self.suffixes.push(token.suffix());
+        if self.suffixes.len() == BLOCK_RECORDS {
+            self.write_postings()?;
+        }
+        self.push_bucket(self.map.place(token).bucket)?;
+        if kind != Kind::Fresh || self.counts != KindCounts::default() {
+            self.push_kind(kind)?;
+        }
+        self.records += 1;
+        Ok(())
+    }
+
+    fn write_postings(&mut self) -> Result<()> {
+        let postings = &mut self.sections[POSTINGS];
+        write_block(&self.suffixes, &mut postings.buffer);
+        self.suffixes.clear();
+        postings.push(&[], &self.file)
+    }
+
+    /// Enters the position of the coming record as the beginning of all buckets after
+    /// the last one, up to the given.
+    fn push_bucket(&mut self, bucket: usize) -> Result<()> {
+        let directory = &mut self.sections[DIRECTORY];
+        let position = (self.records as u32).to_le_bytes();
+        if directory.len() / DIRECTORY_ENTRY_LEN <= bucket {
+            self.longest_bucket = self.longest_bucket.max(self.records - self.bucket_start);
+            self.bucket_start = self.records;
+        }
+        while directory.len() / DIRECTORY_ENTRY_LEN <= bucket {
+            directory.push(&position, &self.file)?;
+        }
+        Ok(())
+    }
+
+    /// Enters a kind, and, if it is the first that is not fresh, all kinds before it.
+    fn push_kind(&mut self, kind: Kind) -> Result<()> {
+        let lines = self.records as usize / KINDS_PER_LINE;
+        while self.sections[KINDS].len() < lines * KINDS_LINE_LEN {
+            self.write_kinds_line()?;
+        }
+        self.line.set(self.records as usize % KINDS_PER_LINE, kind);
+        self.counts.add(kind);
+        Ok(())
+    }
+
+    fn write_kinds_line(&mut self) -> Result<()> {
+        self.sections[KINDS].push(&self.line.encode(), &self.file)?;
+        self.line = KindsLine::after(self.counts);
+        Ok(())
+    }
+
+    /// Writes what is left, syncs the file and makes it read-only: all that is missing
+    /// is its name. `None` if no record came; the file is then of no use.
+    pub(crate) fn finish(mut self) -> Result<Option<SegmentEntry>> {
+        if self.records == 0 {
+            return Ok(None);
+        }
+        if !self.suffixes.is_empty() {
+            self.write_postings()?;
+        }
+        self.push_bucket(self.map.buckets as usize)?;
+        let has_kinds = self.counts != KindCounts::default();
+        if has_kinds {
+            self.write_kinds_line()?;
+        }
+        for section in &mut self.sections {
+            section.finish(&self.file)?;
+        }
+        let file = &self.file;
+        let [records, mut postings, mut directory, mut kinds] = self.sections;
+
+        let map = joined(self.map, self.records);
+        let layout = layout_of(self.records, &map, has_kinds, false)?;
+        postings.move_down(layout.section(SectionId::Postings).offset, file)?;
+        let directory_offset = layout.section(SectionId::Directory).offset;
+        let longest_bucket;
+        if map == self.map {
+            directory.move_down(directory_offset, file)?;
+            longest_bucket = self.longest_bucket;
+        } else {
+            (directory, longest_bucket) =
+                join_buckets(&directory, self.map, map, directory_offset, file)?;
+        }
+        kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
+        let has_fences = longest_bucket > FENCE_RECORDS as u64;
+        let layout = layout_of(self.records, &map, has_kinds, has_fences)?;
+        let mut sections = vec![records, postings, directory, kinds];
+        if has_fences {
+            let offset = layout.section(SectionId::Fences).offset;
+            sections.push(write_fences(offset, &sections[RECORDS], file)?);
+        }
+
+        let mut checksums = SectionWriter::new(
+            SectionId::Checksums,
+            layout.section(SectionId::Checksums).offset,
+        );
+        for sum in sections.iter().flat_map(|section| &section.checksums) {
+            checksums.push(&sum.to_le_bytes(), file)?;
+        }
+        checksums.finish(file)?;
+        let mut roots =
+            SectionWriter::new(SectionId::Roots, layout.section(SectionId::Roots).offset);
+        for sum in &checksums.checksums {
+            roots.buffer.extend_from_slice(&sum.to_le_bytes());
+        }
+        let roots_checksum = checksum(&roots.buffer);
+        roots.finish(file)?;
+        sections.extend([checksums, roots]);
+        // What was moved may have left bytes behind between two sections.
+        for section in &sections {
+            debug_assert_eq!(
+                layout.section(section.id).len,
+                section.written,
+                "{:?}",
+                section.id
+            );
+            let end = section.offset + section.written;
+            file.write(&[0; PAGE_LEN][..end.next_multiple_of(PAGE_LEN) - end], end)?;
+        }
+
+        let header = Header {
+            store_id: self.plan.store_id,
+            segment_id: self.plan.segment_id,
+            records: self.records,
+            updates: self.counts.stale - self.counts.tombstones,
+            tombstones: self.counts.tombstones,
+            min: self.min,
+            max: self.last,
+            map,
+            has_kinds,
+            has_fences,
+            roots_checksum,
+        };
+        let (page, footer) = header.encode(&layout);
+        file.write(&page, 0)?;
+        file.write(&footer, layout.footer)?;
+        file.file
+            .set_len(layout.file_len as u64)
+            .map_err(Error::io("set the length of", &file.path))?;
+        file.file.sync().map_err(Error::io("sync", &file.path))?;
+        file.file
+            .set_read_only()
+            .map_err(Error::io("make read-only", &file.path))?;
+        Ok(Some(SegmentEntry {
+            store_id: header.store_id,
+            segment_id: header.segment_id,
+            file_len: layout.file_len as u64,
+            header_checksum: u32::from_le_bytes(
+                page[PAGE_LEN - CHECKSUM_LEN..]
+                    .try_into()
+                    .unwrap_or_default(),
+            ),
+            records: header.records,
+            updates: header.updates,
+            tombstones: header.tombstones,
+            min: header.min,
+            max: header.max,
+        }))
+    }
+}
+
+fn layout_of(records: u64, map: &BucketMap, has_kinds: bool, has_fences: bool) -> Result<Layout> {
+    Layout::of(Shape {
+        records,
+        buckets: map.buckets,
+        has_kinds,
+        has_fences,
+    })
+    .ok_or(Error::TooManyRecords {
+        max: RECORDS_END - 1,
+        found: records,
+    })
+}
+
+/// The map with buckets joined so that they hold eight records or more on average.
+fn joined(map: BucketMap, records: u64) -> BucketMap {
+    let buckets_max = (records / BUCKET_RECORDS).max(1);
+    (0..32)
+        .map(|by| map.coarser(by))
+        .find(|map| map.buckets <= buckets_max)
+        .unwrap_or(map)
+}
+
+/// Writes the directory anew with its buckets joined as `to` has them, and finds out
+/// how many records the fullest one holds. It is written to no higher offset than it
+/// was, so that no entry is overwritten before it is read.
+fn join_buckets(
+    fine: &SectionWriter,
+    from: BucketMap,
+    to: BucketMap,
+    offset: usize,
+    file: &File,
+) -> Result<(SectionWriter, u64)> {
+    let joined = 1 << (to.shift - from.shift);
+    let mut directory = SectionWriter::new(SectionId::Directory, offset);
+    let (mut longest, mut last) = (0, 0);
+    let mut buffer = vec![0; 1 << 20];
+    for done in (0..fine.written).step_by(buffer.len()) {
+        let len = buffer.len().min(fine.written - done);
+        let bytes = &mut buffer[..len];
+        file.read(bytes, fine.offset + done)?;
+        for (index, entry) in
+            (done / DIRECTORY_ENTRY_LEN..).zip(bytes.as_chunks::<DIRECTORY_ENTRY_LEN>().0)
+        {
+            if index % joined == 0 || index as u64 == from.buckets {
+                let position = u32::from_le_bytes(*entry);
+                longest = longest.max(position - last);
+                last = position;
+                directory.push(entry, file)?;
+            }
+        }
+    }
+    directory.finish(file)?;
+    Ok((directory, u64::from(longest)))
+}
+
+/// Writes every 128th token, read back from the records.
+fn write_fences(offset: usize, records: &SectionWriter, file: &File) -> Result<SectionWriter> {
+    let mut fences = SectionWriter::new(SectionId::Fences, offset);
+    let mut token = [0; FENCE_LEN];
+    let range: Range<usize> = records.offset..records.offset + records.written;
+    for at in range.step_by(FENCE_RECORDS * Record::LEN) {
+        file.read(&mut token, at)?;
+        fences.push(&token, file)?;
+    }
+    fences.finish(file)?;
+    Ok(fences)
+}

@@ -1,0 +1,14 @@
+//! Immutable files of sorted records, with the indexes that find them.
+//!
+//! A segment is built once, in one pass over records in order, and then only read.
+//! The bytes it consists of are specified in [`format`](crate::format); reading works
+//! the same over a mapped file, a buffer, or bytes that somebody made up.
+
+mod builder;
+mod reader;
+mod touched;
+mod verify;
+
+pub use crate::format::kinds::Kind;
+pub(crate) use builder::{SegmentBuilder, SegmentPlan};
+pub use reader::{Found, Segment};

@@ -1,0 +1,175 @@
+//! A layer: segments whose key ranges do not overlap, read as one.
+//!
+//! Positions count the records of all segments, in order.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::io::Bytes;
+use crate::segment::{Found, Segment};
+use crate::token::{Record, TokenId};
+
+/// Segments in the order of their keys.
+#[derive(Debug, Default)]
+pub(crate) struct Layer {
+    segments: Vec<Segment<Bytes>>,
+    /// Number of records before each segment, and, at the end, of all.
+    starts: Vec<usize>,
+}
+
+impl Layer {
+    /// A layer of segments in order.
+    pub(crate) fn new(segments: Vec<Segment<Bytes>>) -> Self {
+        let mut starts = vec![0];
+        for segment in &segments {
+            starts.push(starts[starts.len() - 1] + segment.len());
+        }
+        Self { segments, starts }
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment<Bytes>] {
+        &self.segments
+    }
+
+    /// Number of records.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// The segment that a position is in, if there is one, and where it begins.
+    #[inline]
+    fn segment_at(&self, position: usize) -> Option<(usize, &Segment<Bytes>)> {
+        let index = match self.segments.len() {
+            0 | 1 => 0,
+            _ => self.starts.partition_point(|&start| start <= position) - 1,
+        };
+        let segment = self.segments.get(index)?;
+        let start = self.starts[index];
+        (position - start < segment.len()).then_some((start, segment))
+    }
+
+    /// Finds a token.
+    #[inline]
+    pub(crate) fn find(&self, token: &TokenId) -> Result<Found> {
+        let index = match self.segments.len() {
+            0 | 1 => 0,
+            _ => self
+                .segments
+                .partition_point(|segment| segment.max() < token),
+        };
+        match self.segments.get(index) {
+            Some(segment) => {
+                let found = segment.find(token)?;
+                Ok(Found {
+                    position: self.starts[index] + found.position,
+                    ..found
+                })
+            }
+            None => Ok(Found {
+                position: self.len(),
+                exact: false,
+            }),
+        }
+    }
+
+    /// The record at a position; `None` beyond the end.
+    #[inline]
+    pub(crate) fn record(&self, position: usize) -> Result<Option<&Record>> {
+        match self.segment_at(position) {
+            Some((start, segment)) => segment.record(position - start).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The first records of a range of positions: as many as lie in one piece, and
+    /// no more than `records_max`. Empty only if the range is.
+    pub(crate) fn first_run(
+        &self,
+        positions: &Range<usize>,
+        records_max: usize,
+    ) -> Result<&[Record]> {
+        match self.segment_at(positions.start) {
+            Some((start, segment)) if !positions.is_empty() => {
+                let from = positions.start - start;
+                segment.records(from..from + records_max.min(positions.len()))
+            }
+            _ => Ok(&[]),
+        }
+    }
+
+    /// The last records of a range of positions, as [`first_run`](Self::first_run).
+    pub(crate) fn last_run(
+        &self,
+        positions: &Range<usize>,
+        records_max: usize,
+    ) -> Result<&[Record]> {
+        let Some(last) = positions.end.checked_sub(1) else {
+            return Ok(&[]);
+        };
+        match self.segment_at(last) {
+            Some((start, segment)) if !positions.is_empty() => {
+                let to = positions.end - start;
+                segment.records(to - records_max.min(positions.len()).min(to)..to)
+            }
+            _ => Ok(&[]),
+        }
+    }
+
+    /// The first position in a range whose token has this suffix.
+    #[inline]
+    pub(crate) fn next_match(
+        &self,
+        positions: &Range<usize>,
+        suffix: u16,
+    ) -> Result<Option<usize>> {
+        let mut from = positions.start;
+        while from < positions.end {
+            let Some((start, segment)) = self.segment_at(from) else {
+                break;
+            };
+            if let Some(found) = segment.next_match(from - start..positions.end - start, suffix)? {
+                return Ok(Some(start + found));
+            }
+            from = start + segment.len();
+        }
+        Ok(None)
+    }
+
+    /// The last position in a range whose token has this suffix.
+    #[inline]
+    pub(crate) fn previous_match(
+        &self,
+        positions: &Range<usize>,
+        suffix: u16,
+    ) -> Result<Option<usize>> {
+        let mut to = positions.end.min(self.len());
+        while to > positions.start {
+            let Some((start, segment)) = self.segment_at(to - 1) else {
+                break;
+            };
+            let within = positions.start.saturating_sub(start)..to - start;
+            if let Some(found) = segment.previous_match(within, suffix)? {
+                return Ok(Some(start + found));
+            }
+            to = start;
+        }
+        Ok(None)
+    }
+
+    /// Brings near what a walk from a position will read first.
+    #[inline]
+    pub(crate) fn prefetch_walk(&self, position: usize, suffixes: &[u16], down: bool) {
+        if let Some((start, segment)) = self.segment_at(position) {
+            segment.prefetch_walk(position - start, suffixes, down);
+        }
+    }
+
+    /// Brings a record near.
+    #[inline]
+    pub(crate) fn prefetch_record(&self, position: usize) {
+        if let Some((start, segment)) = self.segment_at(position) {
+            segment.prefetch_record(position - start);
+        }
+    }
+}
