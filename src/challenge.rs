@@ -68,18 +68,12 @@ pub struct Leg<'a> {
 impl<'a> Leg<'a> {
     /// A leg towards larger tokens.
     pub const fn up(suffixes: &'a [u16]) -> Self {
-        Self {
-            direction: Direction::Up,
-            suffixes,
-        }
+        Self { direction: Direction::Up, suffixes }
     }
 
     /// A leg towards smaller tokens.
     pub const fn down(suffixes: &'a [u16]) -> Self {
-        Self {
-            direction: Direction::Down,
-            suffixes,
-        }
+        Self { direction: Direction::Down, suffixes }
     }
 
     /// The two legs of a signature.
@@ -132,12 +126,7 @@ pub fn walk_ring<M, E, I>(
 where
     I: Iterator<Item = Result<Passed<M>, E>>,
 {
-    let mut walk = Walk {
-        matches: Vec::new(),
-        steps: 0,
-        wrapped: false,
-        complete: false,
-    };
+    let mut walk = Walk { matches: Vec::new(), steps: 0, wrapped: false, complete: false };
     let mut sought = legs.iter().flat_map(|leg| leg.suffixes).copied();
     let mut next = sought.next();
     let mut leg_end = 0;
@@ -229,25 +218,15 @@ impl Signature {
             .windows(2)
             .find(|pair| pair[0].token == pair[1].token && pair[0].block != pair[1].block)
         {
-            return Err(InvalidSignature::Blocks {
-                token: pair[0].token,
-            });
+            return Err(InvalidSignature::Blocks { token: pair[0].token });
         }
         let Ok(walk) = walk_ring(&Leg::of_signature(&chunks), |direction| {
             Ok::<_, Infallible>(around(&ring, &self.origin.token, direction).map(Ok))
         });
         let met = walk.matches.iter().map(Some).chain(std::iter::repeat(None));
-        match self
-            .matches
-            .iter()
-            .zip(met)
-            .position(|(claimed, met)| met != Some(claimed))
-        {
+        match self.matches.iter().zip(met).position(|(claimed, met)| met != Some(claimed)) {
             None => Ok(()),
-            Some(index) => Err(InvalidSignature::Order {
-                index,
-                token: self.matches[index].token,
-            }),
+            Some(index) => Err(InvalidSignature::Order { index, token: self.matches[index].token }),
         }
     }
 }
@@ -265,11 +244,7 @@ fn around<'a>(
         Direction::Up => Box::new(up),
         Direction::Down => Box::new(up.rev()),
     };
-    way.map(|met| Passed {
-        suffix: met.token.suffix(),
-        item: *met,
-        beyond_end: false,
-    })
+    way.map(|met| Passed { suffix: met.token.suffix(), item: *met, beyond_end: false })
 }
 
 #[cfg(test)]
@@ -277,10 +252,7 @@ mod tests {
     use super::*;
 
     fn token(id: u64) -> TokenBlock {
-        TokenBlock {
-            token: TokenId::from(id),
-            block: BlockId::from(id + 7),
-        }
+        TokenBlock { token: TokenId::from(id), block: BlockId::from(id + 7) }
     }
 
     /// A signature made by walking over the multiples of seven below three million.
@@ -291,10 +263,7 @@ mod tests {
         let Ok(walk) = walk_ring(&Leg::of_signature(&chunks), |direction| {
             Ok::<_, Infallible>(around(&ring, &origin.token, direction).map(Ok))
         });
-        Signature {
-            origin,
-            matches: walk.matches.try_into().unwrap(),
-        }
+        Signature { origin, matches: walk.matches.try_into().unwrap() }
     }
 
     #[test]
@@ -317,16 +286,10 @@ mod tests {
     fn a_signature_of_another_peer_or_block_does_not() {
         let peer = PeerId::from(1);
         let good = signature(1_400_000, &peer);
-        assert!(matches!(
-            good.check(&PeerId::from(2)),
-            Err(InvalidSignature::Suffix { .. })
-        ));
+        assert!(matches!(good.check(&PeerId::from(2)), Err(InvalidSignature::Suffix { .. })));
         let mut other = good;
         other.origin.block = BlockId::from(0);
-        assert!(matches!(
-            other.check(&peer),
-            Err(InvalidSignature::Suffix { .. })
-        ));
+        assert!(matches!(other.check(&peer), Err(InvalidSignature::Suffix { .. })));
     }
 
     #[test]
@@ -360,9 +323,8 @@ mod tests {
         let origin = token(0);
         let chunks = chunks(&peer, &origin.token, &origin.block);
         // Ten tokens, one a chunk, right above the origin and so also right below it.
-        let ring: Vec<_> = (0..10)
-            .map(|i| token(1_024 * (i + 1) + u64::from(chunks[i as usize])))
-            .collect();
+        let ring: Vec<_> =
+            (0..10).map(|i| token(1_024 * (i + 1) + u64::from(chunks[i as usize]))).collect();
         let Ok(walk) = walk_ring(&Leg::of_signature(&chunks), |direction| {
             Ok::<_, Infallible>(around(&ring, &origin.token, direction).map(Ok))
         });
@@ -371,10 +333,6 @@ mod tests {
         let Ok(walk) = walk_ring(&[Leg::up(&leg), Leg::down(&leg)], |direction| {
             Ok::<_, Infallible>(around(&ring, &origin.token, direction).map(Ok))
         });
-        assert_eq!(
-            walk.matches,
-            [ring[0], ring[0]],
-            "a token may be met once in each direction"
-        );
+        assert_eq!(walk.matches, [ring[0], ring[0]], "a token may be met once in each direction");
     }
 }

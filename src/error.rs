@@ -145,11 +145,7 @@ pub struct Damage {
 impl Error {
     /// For `map_err`: an I/O error with what was attempted on which file.
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            operation,
-            path: path.to_path_buf(),
-            source,
-        }
+        move |source| Self::Io { operation, path: path.to_path_buf(), source }
     }
 
     /// An engine's own error, for implementations of
@@ -158,10 +154,7 @@ impl Error {
         engine: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Backend {
-            engine,
-            source: source.into(),
-        }
+        Self::Backend { engine, source: source.into() }
     }
 }
 

@@ -33,6 +33,7 @@ compile_error!("ringstore runs on Linux and other Unix systems; Windows is not s
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("ringstore maps whole files into memory and needs a 64-bit target");
 
+mod backend;
 mod challenge;
 mod error;
 pub mod format;
@@ -46,8 +47,13 @@ pub mod segment;
 mod sign;
 mod snapshot;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod token;
 
+#[cfg(feature = "redb")]
+pub use backend::ReDbTokens;
+pub use backend::{MemTokens, RangeIter, TokenStorageBackend};
 pub use challenge::{
     CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Passed, Signature, Signed, TokenBlock, Walk, chunks,
     walk_ring,

@@ -28,9 +28,7 @@ pub struct LoadOptions<'a> {
 impl<'a> LoadOptions<'a> {
     /// The defaults.
     pub fn new() -> Self {
-        Self {
-            progress: UNWATCHED,
-        }
+        Self { progress: UNWATCHED }
     }
 
     /// Sets who is told how far the load has come, every 65,536 records, and may stop it.
@@ -40,11 +38,8 @@ impl<'a> LoadOptions<'a> {
     }
 
     fn report(&self, phase: Phase, done: usize, total: Option<usize>) -> Result<()> {
-        let progress = Progress {
-            phase,
-            done: done as u64,
-            total: total.map(|total| total as u64),
-        };
+        let progress =
+            Progress { phase, done: done as u64, total: total.map(|total| total as u64) };
         match (self.progress)(progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Interrupted),
@@ -123,17 +118,11 @@ fn write_segment(
     let name = segment_name(plan.segment_id);
     let temporary = temporary_name(&name);
     let path = disk.path_of(&temporary);
-    let file = disk
-        .create(&temporary)
-        .map_err(Error::io("create", &path))?;
+    let file = disk.create(&temporary).map_err(Error::io("create", &path))?;
     let written = (|| {
         let mut builder = SegmentBuilder::new(file, path.clone(), plan)?;
         for (index, chunk) in records.chunks(PROGRESS_RECORDS).enumerate() {
-            options.report(
-                Phase::Writing,
-                index * PROGRESS_RECORDS,
-                Some(records.len()),
-            )?;
+            options.report(Phase::Writing, index * PROGRESS_RECORDS, Some(records.len()))?;
             for record in chunk {
                 builder.push(record, Kind::Fresh)?;
             }
@@ -141,10 +130,8 @@ fn write_segment(
         options.report(Phase::Writing, records.len(), Some(records.len()))?;
         options.report(Phase::Syncing, 0, None)?;
         let entry = builder.finish()?;
-        disk.rename(&temporary, &name)
-            .map_err(Error::io("rename", &path))?;
-        disk.sync_directory()
-            .map_err(Error::io("sync", disk.path()))?;
+        disk.rename(&temporary, &name).map_err(Error::io("rename", &path))?;
+        disk.sync_directory().map_err(Error::io("sync", disk.path()))?;
         Ok(entry)
     })();
     if written.is_err() {

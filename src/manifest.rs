@@ -58,35 +58,25 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
         .create(&temporary)
         .map_err(Error::io("create", &path))
         .and_then(|file| {
-            file.write_all_at(&contents.encode(), 0)
-                .map_err(Error::io("write", &path))?;
+            file.write_all_at(&contents.encode(), 0).map_err(Error::io("write", &path))?;
             file.sync().map_err(Error::io("sync", &path))
         })
-        .and_then(|()| {
-            disk.rename(&temporary, MANIFEST)
-                .map_err(Error::io("rename", &path))
-        });
+        .and_then(|()| disk.rename(&temporary, MANIFEST).map_err(Error::io("rename", &path)));
     if written.is_err() {
         // Whether this works does not matter: the next writer removes it as well.
         let _ = disk.unlink(&temporary);
     }
     written?;
-    disk.sync_directory()
-        .map_err(Error::io("sync", disk.path()))
+    disk.sync_directory().map_err(Error::io("sync", disk.path()))
 }
 
 /// Removes what a writer left behind that died: files of ours that are not named.
 pub(crate) fn remove_leftovers(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
-    let named: Vec<_> = contents
-        .layers
-        .iter()
-        .flatten()
-        .map(|entry| segment_name(entry.segment_id))
-        .collect();
+    let named: Vec<_> =
+        contents.layers.iter().flatten().map(|entry| segment_name(entry.segment_id)).collect();
     for name in disk.list().map_err(Error::io("list", disk.path()))? {
         if is_ours(&name) && !named.contains(&name) {
-            disk.unlink(&name)
-                .map_err(Error::io("remove", &disk.path_of(&name)))?;
+            disk.unlink(&name).map_err(Error::io("remove", &disk.path_of(&name)))?;
         }
     }
     Ok(())
@@ -120,11 +110,7 @@ mod tests {
 
     #[test]
     fn only_our_own_names_are_ours() {
-        for name in [
-            "00000000000000ff.seg",
-            "00000000000000ff.seg.tmp",
-            "MANIFEST.tmp",
-        ] {
+        for name in ["00000000000000ff.seg", "00000000000000ff.seg.tmp", "MANIFEST.tmp"] {
             assert!(is_ours(name), "{name}");
         }
         for name in [

@@ -42,12 +42,7 @@ impl Snapshot {
             }
         }
         let signature = Signature { origin, matches };
-        Ok(Some(Signed {
-            signature,
-            chunks,
-            steps: summary.steps,
-            wrapped: summary.wrapped,
-        }))
+        Ok(Some(Signed { signature, chunks, steps: summary.steps, wrapped: summary.wrapped }))
     }
 
     /// Checks a signature against the tokens that are here: by itself first, then by
@@ -70,9 +65,7 @@ impl Snapshot {
             None => Err(store_differs(format!("it makes none for token {token}"))),
             Some(own) if own.signature.origin != signature.origin => {
                 let block = own.signature.origin.block;
-                Err(store_differs(format!(
-                    "token {token} maps to block {block}"
-                )))
+                Err(store_differs(format!("token {token} maps to block {block}")))
             }
             Some(own) => {
                 let pairs = own.signature.matches.iter().zip(&signature.matches);
@@ -89,10 +82,7 @@ impl Snapshot {
 }
 
 fn token_block(record: &Record) -> TokenBlock {
-    TokenBlock {
-        token: record.token,
-        block: record.block,
-    }
+    TokenBlock { token: record.token, block: record.block }
 }
 
 fn store_differs(reason: String) -> InvalidSignature {

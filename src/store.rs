@@ -96,10 +96,9 @@ impl Store {
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
         std::fs::create_dir_all(path).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::AlreadyExists {
-                path: path.to_path_buf(),
-                found: "not a directory".into(),
-            },
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                Error::AlreadyExists { path: path.to_path_buf(), found: "not a directory".into() }
+            }
             _ => Error::io("create", path)(source),
         })?;
         let disk = RealDisk::new(path);
@@ -128,14 +127,8 @@ impl Store {
         manifest::replace(&disk, &contents)?;
         if let Some(parent) = path.parent() {
             // The directory's own name has to survive a crash as well.
-            let parent = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
-            RealDisk::new(parent)
-                .sync_directory()
-                .map_err(Error::io("sync", parent))?;
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))?;
         }
         Self::with(Box::new(disk), options, contents, Some(lock))
     }
@@ -194,19 +187,10 @@ impl Store {
         lock: Option<Box<dyn Send + Sync>>,
     ) -> Result<Self> {
         let layer = open_layers(disk.as_ref(), &contents, options)?;
-        let writer = lock.map(|lock| Writer {
-            contents: Mutex::new(contents),
-            _lock: lock,
-        });
-        let inner = Inner {
-            disk,
-            options: options.clone(),
-            writer,
-            layer: RwLock::new(Arc::new(layer)),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let writer = lock.map(|lock| Writer { contents: Mutex::new(contents), _lock: lock });
+        let inner =
+            Inner { disk, options: options.clone(), writer, layer: RwLock::new(Arc::new(layer)) };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The store's directory.
@@ -217,11 +201,7 @@ impl Store {
     /// What the store holds now; see [`Snapshot`].
     pub fn snapshot(&self) -> Snapshot {
         // A thread that panicked while it held the lock left the old layer or the new.
-        let layer = self
-            .inner
-            .layer
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        let layer = self.inner.layer.read().unwrap_or_else(PoisonError::into_inner);
         Snapshot::new(Arc::clone(&layer))
     }
 
@@ -245,10 +225,7 @@ impl Store {
     ) -> Result<LoadReport> {
         let operation = "load";
         let Some(writer) = &self.inner.writer else {
-            return Err(Error::Unwritable {
-                operation,
-                reason: "the store was opened read-only",
-            });
+            return Err(Error::Unwritable { operation, reason: "the store was opened read-only" });
         };
         let disk = self.inner.disk.as_ref();
         let mut contents = writer.contents();
@@ -281,11 +258,7 @@ impl Store {
             }
         };
         *contents = next;
-        *self
-            .inner
-            .layer
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(layer);
+        *self.inner.layer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(layer);
         Ok(report)
     }
 
@@ -325,11 +298,7 @@ impl Store {
         let done = AtomicU64::new(0);
         let on_bytes = |bytes: u64| -> ControlFlow<()> {
             let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            progress(Progress {
-                phase: Phase::Verifying,
-                done,
-                total: Some(report.bytes),
-            })
+            progress(Progress { phase: Phase::Verifying, done, total: Some(report.bytes) })
         };
         let mut damages = Vec::new();
         for segment in segments {
@@ -352,9 +321,7 @@ impl Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("path", &self.path())
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("path", &self.path()).finish_non_exhaustive()
     }
 }
 
@@ -394,10 +361,8 @@ fn open_layers(disk: &dyn Disk, contents: &ManifestContents, options: &Options) 
             found: format!("{} layers", contents.layers.len()),
         }));
     };
-    let segments: Result<Vec<_>> = entries
-        .iter()
-        .map(|entry| open_segment(disk, entry, options.verification))
-        .collect();
+    let segments: Result<Vec<_>> =
+        entries.iter().map(|entry| open_segment(disk, entry, options.verification)).collect();
     Ok(Layer::new(segments?))
 }
 
@@ -410,13 +375,7 @@ fn open_segment(
     let name = segment_name(entry.segment_id);
     let path = disk.path_of(&name);
     let damaged = |part, expected: String, found: String| {
-        Error::from(Damage {
-            path: path.clone(),
-            part,
-            offset: 0,
-            expected,
-            found,
-        })
+        Error::from(Damage { path: path.clone(), part, offset: 0, expected, found })
     };
     let file = match disk.open(&name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -448,11 +407,7 @@ fn open_segment(
     }
     let segment = Segment::open(bytes, &path, verification)?;
     if segment.entry() != *entry {
-        return Err(damaged(
-            "segment",
-            format!("{entry:?}"),
-            format!("{:?}", segment.entry()),
-        ));
+        return Err(damaged("segment", format!("{entry:?}"), format!("{:?}", segment.entry())));
     }
     if verification == Verification::OnOpen {
         segment.check_all_chunks()?;

@@ -160,9 +160,7 @@ fn parse(text: &str) -> Result<[u8; 32], InvalidId> {
             Err(hex::FromHexError::InvalidHexCharacter { c, index }) => {
                 Err(InvalidId::Digit { c, index })
             }
-            Err(_) => Err(InvalidId::Length {
-                found: digits.len(),
-            }),
+            Err(_) => Err(InvalidId::Length { found: digits.len() }),
         }
     } else if digits.len() == text.len()
         && (1..=DECIMAL_DIGITS_MAX).contains(&digits.len())
@@ -172,9 +170,7 @@ fn parse(text: &str) -> Result<[u8; 32], InvalidId> {
         bytes[24..].copy_from_slice(&number.to_be_bytes());
         Ok(bytes)
     } else {
-        Err(InvalidId::Length {
-            found: digits.chars().count(),
-        })
+        Err(InvalidId::Length { found: digits.chars().count() })
     }
 }
 
@@ -224,11 +220,7 @@ impl Record {
     /// A record of its parts.
     #[inline]
     pub const fn new(token: TokenId, value: BlockTime) -> Self {
-        Self {
-            token,
-            block: value.block,
-            time_be: value.time.to_be_bytes(),
-        }
+        Self { token, block: value.block, time_be: value.time.to_be_bytes() }
     }
 
     /// The time.
@@ -240,10 +232,7 @@ impl Record {
     /// Block and time.
     #[inline]
     pub const fn value(&self) -> BlockTime {
-        BlockTime {
-            block: self.block,
-            time: self.time(),
-        }
+        BlockTime { block: self.block, time: self.time() }
     }
 }
 
@@ -311,24 +300,12 @@ mod tests {
     #[test]
     fn text_that_is_no_id_is_refused() {
         let short = "0".repeat(63);
-        assert_eq!(
-            short.parse::<TokenId>(),
-            Err(InvalidId::Length { found: 63 })
-        );
+        assert_eq!(short.parse::<TokenId>(), Err(InvalidId::Length { found: 63 }));
         assert_eq!("".parse::<TokenId>(), Err(InvalidId::Length { found: 0 }));
-        assert_eq!(
-            "0x12".parse::<TokenId>(),
-            Err(InvalidId::Length { found: 2 })
-        );
-        assert_eq!(
-            "18446744073709551616".parse::<TokenId>(),
-            Err(InvalidId::TooLarge)
-        );
+        assert_eq!("0x12".parse::<TokenId>(), Err(InvalidId::Length { found: 2 }));
+        assert_eq!("18446744073709551616".parse::<TokenId>(), Err(InvalidId::TooLarge));
         let bad = format!("{}g", "0".repeat(63));
-        assert_eq!(
-            bad.parse::<TokenId>(),
-            Err(InvalidId::Digit { c: 'g', index: 63 })
-        );
+        assert_eq!(bad.parse::<TokenId>(), Err(InvalidId::Digit { c: 'g', index: 63 }));
         assert!("\0".parse::<TokenId>().is_err());
         assert!("-1".parse::<TokenId>().is_err());
         assert!("é".repeat(32).parse::<TokenId>().is_err());

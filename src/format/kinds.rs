@@ -46,10 +46,7 @@ pub(crate) struct KindsLine {
 impl KindsLine {
     /// An empty line after the given counts.
     pub(crate) fn after(before: KindCounts) -> Self {
-        Self {
-            before,
-            ..Self::default()
-        }
+        Self { before, ..Self::default() }
     }
 
     /// Sets the kind of the entry at a place in the line; set once.
@@ -66,10 +63,7 @@ impl KindsLine {
     /// The kind at a place below 192; `None` for bits that no builder writes.
     pub(crate) fn kind(&self, place: usize) -> Option<Kind> {
         let (word, bit) = (place / 64 % WORDS, place % 64);
-        match (
-            self.stale[word] >> bit & 1,
-            self.tombstones[word] >> bit & 1,
-        ) {
+        match (self.stale[word] >> bit & 1, self.tombstones[word] >> bit & 1) {
             (0, 0) => Some(Kind::Fresh),
             (1, 0) => Some(Kind::Update),
             (1, 1) => Some(Kind::Tombstone),
@@ -80,11 +74,7 @@ impl KindsLine {
     /// Counts of all entries before a place, those of earlier lines included.
     pub(crate) fn counts_before(&self, place: usize) -> KindCounts {
         let ones = |row: &[u64; WORDS]| -> u64 {
-            let whole: u32 = row
-                .iter()
-                .take(place / 64)
-                .map(|word| word.count_ones())
-                .sum();
+            let whole: u32 = row.iter().take(place / 64).map(|word| word.count_ones()).sum();
             let part = row
                 .get(place / 64)
                 .map_or(0, |word| (word & ((1 << (place % 64)) - 1)).count_ones());
@@ -115,10 +105,7 @@ impl KindsLine {
         let [stale_before, tombstones_before, s0, s1, s2, t0, t1, t2] =
             words.map(u64::from_le_bytes);
         Self {
-            before: KindCounts {
-                stale: stale_before,
-                tombstones: tombstones_before,
-            },
+            before: KindCounts { stale: stale_before, tombstones: tombstones_before },
             stale: [s0, s1, s2],
             tombstones: [t0, t1, t2],
         }
@@ -131,17 +118,8 @@ mod tests {
 
     #[test]
     fn kinds_and_counts_come_back() {
-        let kinds = [
-            Kind::Fresh,
-            Kind::Update,
-            Kind::Tombstone,
-            Kind::Update,
-            Kind::Fresh,
-        ];
-        let before = KindCounts {
-            stale: 7,
-            tombstones: 3,
-        };
+        let kinds = [Kind::Fresh, Kind::Update, Kind::Tombstone, Kind::Update, Kind::Fresh];
+        let before = KindCounts { stale: 7, tombstones: 3 };
         let mut line = KindsLine::after(before);
         let kind_at = |place: usize| kinds[place * place % kinds.len()];
         for place in 0..KINDS_PER_LINE {

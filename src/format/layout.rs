@@ -118,12 +118,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// The layout of a shape, or `None` if no file could be that long.
     pub(crate) fn of(shape: Shape) -> Option<Self> {
-        let Shape {
-            records,
-            buckets,
-            has_kinds,
-            has_fences,
-        } = shape;
+        let Shape { records, buckets, has_kinds, has_fences } = shape;
         let blocks = records.div_ceil(BLOCK_RECORDS as u64);
         let mut sections = [Section::default(); SectionId::COUNT];
         let mut offset = PAGE_LEN as u64;
@@ -136,9 +131,9 @@ impl Layout {
                     let tables = blocks.checked_mul(BLOCK_TABLE_LEN as u64)?;
                     records.checked_mul(2)?.checked_add(tables)?
                 }
-                SectionId::Directory => buckets
-                    .checked_add(1)?
-                    .checked_mul(DIRECTORY_ENTRY_LEN as u64)?,
+                SectionId::Directory => {
+                    buckets.checked_add(1)?.checked_mul(DIRECTORY_ENTRY_LEN as u64)?
+                }
                 SectionId::Kinds if has_kinds => {
                     records.div_ceil(KINDS_PER_LINE as u64) * KINDS_LINE_LEN as u64
                 }
@@ -161,11 +156,7 @@ impl Layout {
             offset = page_align(offset.checked_add(len)?)?;
         }
         let footer = usize::try_from(offset).ok()?;
-        Some(Self {
-            sections,
-            footer,
-            file_len: footer.checked_add(FOOTER_LEN)?,
-        })
+        Some(Self { sections, footer, file_len: footer.checked_add(FOOTER_LEN)? })
     }
 
     #[inline]
@@ -190,12 +181,7 @@ mod tests {
 
     fn layout(records: u64) -> Option<Layout> {
         let buckets = (records / BUCKET_RECORDS).max(1);
-        Layout::of(Shape {
-            records,
-            buckets,
-            has_kinds: false,
-            has_fences: false,
-        })
+        Layout::of(Shape { records, buckets, has_kinds: false, has_fences: false })
     }
 
     #[test]
@@ -225,12 +211,7 @@ mod tests {
     fn fences_for_every_record_stay_in_the_budget() {
         let records = 1_000_000u64;
         let buckets = records / BUCKET_RECORDS;
-        let shape = Shape {
-            records,
-            buckets,
-            has_kinds: false,
-            has_fences: true,
-        };
+        let shape = Shape { records, buckets, has_kinds: false, has_fences: true };
         let bytes = Layout::of(shape).unwrap().file_len as f64 / records as f64;
         assert!(bytes <= 75.0, "{bytes} bytes a record");
     }
@@ -239,12 +220,7 @@ mod tests {
     fn lengths_that_overflow_have_no_layout() {
         assert_eq!(layout(u64::MAX), None);
         assert_eq!(layout(u64::MAX / 72), None);
-        let shape = Shape {
-            records: 1,
-            buckets: u64::MAX,
-            has_kinds: true,
-            has_fences: true,
-        };
+        let shape = Shape { records: 1, buckets: u64::MAX, has_kinds: true, has_fences: true };
         assert_eq!(Layout::of(shape), None);
     }
 }

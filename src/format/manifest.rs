@@ -114,13 +114,7 @@ impl ManifestContents {
     pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<Self> {
         let damaged = |offset: usize, expected: String, found: String| {
             let path = path.to_path_buf();
-            Error::from(Damage {
-                path,
-                part: "manifest",
-                offset: offset as u64,
-                expected,
-                found,
-            })
+            Error::from(Damage { path, part: "manifest", offset: offset as u64, expected, found })
         };
         let Ok((raw, _)) = RawManifest::ref_from_prefix(bytes) else {
             let least = size_of::<RawManifest>() + CHECKSUM_LEN;
@@ -161,11 +155,7 @@ impl ManifestContents {
         let Some(entries) = entries else {
             return Err(damaged(
                 size_of::<RawManifest>(),
-                format!(
-                    "{} segments of {} bytes",
-                    raw.segments,
-                    size_of::<RawEntry>()
-                ),
+                format!("{} segments of {} bytes", raw.segments, size_of::<RawEntry>()),
                 format!("{} bytes", body.len() - size_of::<RawManifest>()),
             ));
         };
@@ -206,11 +196,7 @@ impl ManifestContents {
             }
         }
         if layers.len() != raw.layers.get() as usize {
-            return Err(damaged(
-                12,
-                format!("{} layers", raw.layers),
-                format!("{}", layers.len()),
-            ));
+            return Err(damaged(12, format!("{} layers", raw.layers), format!("{}", layers.len())));
         }
         Ok(Self {
             store_id: raw.store_id,
@@ -252,10 +238,7 @@ mod tests {
     #[test]
     fn contents_come_back() {
         assert_eq!(decode(&contents().encode()).unwrap(), contents());
-        let empty = ManifestContents {
-            layers: Vec::new(),
-            ..contents()
-        };
+        let empty = ManifestContents { layers: Vec::new(), ..contents() };
         assert_eq!(decode(&empty.encode()).unwrap(), empty);
     }
 
@@ -265,16 +248,10 @@ mod tests {
         for bit in 0..8 * bytes.len() {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                matches!(decode(&flipped), Err(Error::Damaged(_))),
-                "bit {bit}"
-            );
+            assert!(matches!(decode(&flipped), Err(Error::Damaged(_))), "bit {bit}");
         }
         for len in 0..bytes.len() {
-            assert!(
-                matches!(decode(&bytes[..len]), Err(Error::Damaged(_))),
-                "length {len}"
-            );
+            assert!(matches!(decode(&bytes[..len]), Err(Error::Damaged(_))), "length {len}");
         }
         let mut longer = bytes;
         longer.push(0);
@@ -300,13 +277,6 @@ mod tests {
         let body = bytes.len() - CHECKSUM_LEN;
         let sum = checksum(&bytes[..body]);
         bytes[body..].copy_from_slice(&sum.to_le_bytes());
-        assert!(matches!(
-            decode(&bytes),
-            Err(Error::UnknownVersion {
-                found: 2,
-                known: 1,
-                ..
-            })
-        ));
+        assert!(matches!(decode(&bytes), Err(Error::UnknownVersion { found: 2, known: 1, .. })));
     }
 }

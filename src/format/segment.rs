@@ -188,12 +188,7 @@ impl Header {
             ));
         };
         if raw.magic != MAGIC {
-            return Err(damaged(
-                "segment header",
-                0,
-                hex_of(&MAGIC),
-                hex_of(&raw.magic),
-            ));
+            return Err(damaged("segment header", 0, hex_of(&MAGIC), hex_of(&raw.magic)));
         }
         let expected = checksum(&raw.as_bytes()[..PAGE_LEN - 4]);
         if raw.checksum != expected {
@@ -223,12 +218,7 @@ impl Header {
             ));
         }
         let wrong = |what: &str| {
-            damaged(
-                "segment header",
-                0,
-                "a header that fits the file".into(),
-                what.into(),
-            )
+            damaged("segment header", 0, "a header that fits the file".into(), what.into())
         };
         if raw.schema != SCHEMA_TOKEN_BLOCK_TIME {
             return Err(wrong("an unknown schema"));
@@ -270,9 +260,7 @@ impl Header {
         {
             return Err(wrong("a directory that does not fit the number of records"));
         }
-        let layout = header
-            .layout()
-            .ok_or_else(|| wrong("sections longer than any file"))?;
+        let layout = header.layout().ok_or_else(|| wrong("sections longer than any file"))?;
         if layout.file_len != file.len()
             || raw_sections(&layout).as_bytes() != raw.sections.as_bytes()
         {
@@ -301,9 +289,7 @@ impl Header {
 
 /// The checksum of a header's page, by which the manifest knows a segment.
 pub(crate) fn header_checksum(file: &[u8]) -> Option<u32> {
-    RawHeader::ref_from_prefix(file)
-        .ok()
-        .map(|(header, _)| header.checksum.get())
+    RawHeader::ref_from_prefix(file).ok().map(|(header, _)| header.checksum.get())
 }
 
 fn raw_sections(layout: &Layout) -> [RawSection; SectionId::COUNT] {
@@ -315,4 +301,43 @@ fn raw_sections(layout: &Layout) -> [RawSection; SectionId::COUNT] {
             chunk_len: (id.chunk_len() as u64).into(),
         }
     })
+}
+
+/// Makes all checksums of a segment right for whatever bytes it has, so that tests get
+/// past them. Bytes that are too few for what the header says keep those they have.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn reseal(file: &mut [u8]) {
+    let Ok((raw, _)) = RawHeader::read_from_prefix(file) else { return };
+    let shape = Shape {
+        records: raw.records.get(),
+        buckets: raw.buckets.get(),
+        has_kinds: raw.sections[SectionId::Kinds as usize].len != 0,
+        has_fences: raw.sections[SectionId::Fences as usize].len != 0,
+    };
+    let mut roots_checksum = raw.roots_checksum;
+    if let Some(layout) = Layout::of(shape).filter(|layout| layout.file_len == file.len()) {
+        let seal = |file: &mut [u8], ids: &[SectionId], into: SectionId| {
+            let mut sums = Vec::new();
+            for &id in ids {
+                let section = layout.section(id);
+                let chunks = file[section.offset..][..section.len].chunks(id.chunk_len());
+                sums.extend(chunks.flat_map(|chunk| checksum(chunk).to_le_bytes()));
+            }
+            let section = layout.section(into);
+            file[section.offset..][..section.len].copy_from_slice(&sums);
+            checksum(&sums)
+        };
+        let (data, _) = SectionId::ALL.split_at(SectionId::Checksums as usize);
+        seal(file, data, SectionId::Checksums);
+        roots_checksum = seal(file, &[SectionId::Checksums], SectionId::Roots).into();
+    }
+    let (page, rest) = file.split_at_mut(PAGE_LEN);
+    page[PAGE_LEN - 8..PAGE_LEN - 4].copy_from_slice(roots_checksum.as_bytes());
+    let header_checksum = checksum(&page[..PAGE_LEN - 4]).to_le_bytes();
+    page[PAGE_LEN - 4..].copy_from_slice(&header_checksum);
+    if let Some(footer) = rest.last_chunk_mut::<FOOTER_LEN>() {
+        footer[FOOTER_LEN - 8..FOOTER_LEN - 4].copy_from_slice(&header_checksum);
+        let sum = checksum(&footer[..FOOTER_LEN - 4]).to_le_bytes();
+        footer[FOOTER_LEN - 4..].copy_from_slice(&sum);
+    }
 }

@@ -6,6 +6,8 @@
 
 mod disk;
 pub(crate) mod map;
+#[cfg(test)]
+pub(crate) mod memory;
 
 use std::io;
 use std::path::{Path, PathBuf};

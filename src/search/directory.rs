@@ -38,22 +38,12 @@ impl BucketMap {
         let buckets = (records / BUCKET_RECORDS).clamp(1, range.max(1));
         let scale =
             ((u128::from(buckets) << 64) / (u128::from(range) + 1)).min(u128::from(u64::MAX));
-        Self {
-            skip_bits,
-            shift: 0,
-            base,
-            scale: scale as u64,
-            buckets,
-        }
+        Self { skip_bits, shift: 0, base, scale: scale as u64, buckets }
     }
 
     /// The same map with every 2^`by` neighbouring buckets made one.
     pub(crate) fn coarser(self, by: u32) -> Self {
-        Self {
-            shift: self.shift + by,
-            buckets: self.buckets.div_ceil(1 << by),
-            ..self
-        }
+        Self { shift: self.shift + by, buckets: self.buckets.div_ceil(1 << by), ..self }
     }
 
     /// Where a token falls; clamped for tokens outside the range of the map.
@@ -66,15 +56,9 @@ impl BucketMap {
         let product = u128::from(offset) * u128::from(self.scale) >> self.shift;
         let bucket = (product >> 64) as u64;
         if bucket < self.buckets {
-            Place {
-                bucket: bucket as usize,
-                fraction: product as u64,
-            }
+            Place { bucket: bucket as usize, fraction: product as u64 }
         } else {
-            Place {
-                bucket: (self.buckets - 1) as usize,
-                fraction: u64::MAX,
-            }
+            Place { bucket: (self.buckets - 1) as usize, fraction: u64::MAX }
         }
     }
 }
@@ -122,10 +106,7 @@ fn window(token: &TokenId, skip_bits: u32) -> u64 {
 pub(crate) fn bucket_range(directory: &[u8], bucket: usize, records: usize) -> (usize, usize) {
     let entry = |index: usize| {
         let at = index * DIRECTORY_ENTRY_LEN;
-        match directory
-            .get(at..at + DIRECTORY_ENTRY_LEN)
-            .and_then(<[u8]>::first_chunk)
-        {
+        match directory.get(at..at + DIRECTORY_ENTRY_LEN).and_then(<[u8]>::first_chunk) {
             Some(bytes) => (u32::from_le_bytes(*bytes) as usize).min(records),
             None => records,
         }
@@ -212,20 +193,12 @@ mod tests {
         for token in &tokens {
             counts[map.place(token).bucket] += 1;
         }
-        assert!(
-            counts
-                .iter()
-                .all(|&count| count <= 2 * BUCKET_RECORDS as u32),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&count| count <= 2 * BUCKET_RECORDS as u32), "{counts:?}");
     }
 
     #[test]
     fn entries_that_lie_are_clamped() {
-        let entries: Vec<u8> = [5u32, 900, 3]
-            .iter()
-            .flat_map(|e| e.to_le_bytes())
-            .collect();
+        let entries: Vec<u8> = [5u32, 900, 3].iter().flat_map(|e| e.to_le_bytes()).collect();
         assert_eq!(bucket_range(&entries, 0, 100), (5, 100));
         assert_eq!(bucket_range(&entries, 1, 100), (100, 100));
         assert_eq!(bucket_range(&entries, 2, 100), (3, 100));

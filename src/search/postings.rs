@@ -77,11 +77,17 @@ impl<'a> Block<'a> {
         prefetch(self.table, 2 * usize::from(suffix));
     }
 
-    /// Asks for where in the list of a suffix a search near `near` will begin.
+    /// Asks for that part of the list of a suffix to be brought near in which a search
+    /// for a position near `near` will look.
     #[inline]
     pub(crate) fn prefetch_list(self, near: usize, suffix: u16) {
         let list = self.list(suffix);
-        prefetch(list.entries, 2 * list.guess(near));
+        let (first, last) = match list.len() {
+            len @ ..=SHORT_LEN => (0, len.saturating_sub(1)),
+            len => (list.guess(near), list.guess(near).min(len - 1)),
+        };
+        prefetch(list.entries, 2 * first);
+        prefetch(list.entries, 2 * last);
     }
 
     /// All positions in the order of their lists, with the suffix of each, for
@@ -125,11 +131,27 @@ impl List<'_> {
     /// Number of entries below a position.
     #[inline]
     fn count_below(self, position: usize) -> usize {
-        gallop(self.len(), self.guess(position), |index| {
+        let len = self.len();
+        if len <= SHORT_LEN {
+            // Looking at all of them at once beats looking for the right ones.
+            let position = position.min(BLOCK_RECORDS) as u16;
+            let below = self
+                .entries
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|&entry| u16::from_le_bytes(entry) < position);
+            return usize::from(below.map(u16::from).sum::<u16>());
+        }
+        gallop(len, self.guess(position), |index| {
             self.entry(index).is_some_and(|entry| entry < position)
         })
     }
 }
+
+/// A list of no more entries is read as a whole. The list of one suffix in a full block
+/// of random tokens has 32 on average, and hardly ever more than this.
+const SHORT_LEN: usize = 64;
 
 /// Writes the postings of up to [`BLOCK_RECORDS`] records, given their suffixes.
 pub(crate) fn write_block(suffixes: &[u16], out: &mut Vec<u8>) {
@@ -170,33 +192,18 @@ mod tests {
         let block = Block::new(&bytes).unwrap();
         assert_eq!(block.records(), suffixes.len());
         let step = (suffixes.len() / 97).max(1);
-        for sought in [
-            0,
-            1,
-            511,
-            1022,
-            1023,
-            1024,
-            u16::MAX,
-            suffixes.first().copied().unwrap_or(3),
-        ] {
+        for sought in
+            [0, 1, 511, 1022, 1023, 1024, u16::MAX, suffixes.first().copied().unwrap_or(3)]
+        {
             for at in (0..=suffixes.len()).step_by(step).chain([suffixes.len()]) {
                 let next = (at..suffixes.len()).find(|&i| suffixes[i] == sought);
                 let previous = (0..at).rev().find(|&i| suffixes[i] == sought);
                 assert_eq!(block.next(at, sought), next, "next {sought} from {at}");
-                assert_eq!(
-                    block.previous(at, sought),
-                    previous,
-                    "previous {sought} to {at}"
-                );
+                assert_eq!(block.previous(at, sought), previous, "previous {sought} to {at}");
             }
         }
         assert_eq!(block.all().count(), suffixes.len());
-        assert!(
-            block
-                .all()
-                .all(|(suffix, position)| suffixes[position] == suffix)
-        );
+        assert!(block.all().all(|(suffix, position)| suffixes[position] == suffix));
     }
 
     #[test]
@@ -223,11 +230,7 @@ mod tests {
                 for suffix in [0, 512, 1023, 1024] {
                     for at in [0, 1, records, records + 1] {
                         assert!(block.next(at, suffix).is_none_or(|found| found < records));
-                        assert!(
-                            block
-                                .previous(at, suffix)
-                                .is_none_or(|found| found < records)
-                        );
+                        assert!(block.previous(at, suffix).is_none_or(|found| found < records));
                     }
                 }
                 assert!(block.all().count() <= SUFFIXES * records);

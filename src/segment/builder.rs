@@ -63,15 +63,11 @@ struct File {
 
 impl File {
     fn write(&self, bytes: &[u8], offset: usize) -> Result<()> {
-        self.file
-            .write_all_at(bytes, offset as u64)
-            .map_err(Error::io("write", &self.path))
+        self.file.write_all_at(bytes, offset as u64).map_err(Error::io("write", &self.path))
     }
 
     fn read(&self, bytes: &mut [u8], offset: usize) -> Result<()> {
-        self.file
-            .read_exact_at(bytes, offset as u64)
-            .map_err(Error::io("read back", &self.path))
+        self.file.read_exact_at(bytes, offset as u64).map_err(Error::io("read back", &self.path))
     }
 }
 
@@ -93,23 +89,13 @@ impl SectionWriter {
     }
 
     fn new(id: SectionId, offset: usize) -> Self {
-        Self {
-            id,
-            offset,
-            written: 0,
-            buffer: Vec::new(),
-            checksums: Vec::new(),
-        }
+        Self { id, offset, written: 0, buffer: Vec::new(), checksums: Vec::new() }
     }
 
     #[inline]
     fn push(&mut self, bytes: &[u8], file: &File) -> Result<()> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= Self::buffer_len(self.id) {
-            self.write_out(file)
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= Self::buffer_len(self.id) { self.write_out(file) } else { Ok(()) }
     }
 
     /// Writes the whole chunks that are in the buffer.
@@ -125,8 +111,7 @@ impl SectionWriter {
 
     fn write_first(&mut self, len: usize, file: &File) -> Result<()> {
         let bytes = &self.buffer[..len];
-        self.checksums
-            .extend(bytes.chunks(self.id.chunk_len()).map(checksum));
+        self.checksums.extend(bytes.chunks(self.id.chunk_len()).map(checksum));
         file.write(bytes, self.offset + self.written)?;
         self.written += len;
         self.buffer.drain(..len);
@@ -162,20 +147,13 @@ impl SegmentBuilder {
     /// Begins a segment in an empty file. `path` is for messages only.
     pub(crate) fn new(file: Box<dyn DiskFile>, path: PathBuf, plan: SegmentPlan) -> Result<Self> {
         if !(1..RECORDS_END).contains(&plan.records_max) {
-            return Err(Error::TooManyRecords {
-                max: RECORDS_END - 1,
-                found: plan.records_max,
-            });
+            return Err(Error::TooManyRecords { max: RECORDS_END - 1, found: plan.records_max });
         }
         let map = BucketMap::new(plan.records_max, &plan.bounds.0, &plan.bounds.1);
         let layout = layout_of(plan.records_max, &map, true, false)?;
-        let sections = [
-            SectionId::Records,
-            SectionId::Postings,
-            SectionId::Directory,
-            SectionId::Kinds,
-        ]
-        .map(|id| SectionWriter::new(id, layout.section(id).offset));
+        let sections =
+            [SectionId::Records, SectionId::Postings, SectionId::Directory, SectionId::Kinds]
+                .map(|id| SectionWriter::new(id, layout.section(id).offset));
         Ok(Self {
             file: File { file, path },
             map,
@@ -203,10 +181,7 @@ impl SegmentBuilder {
             });
         }
         if token < low || token > high || (self.records > 0 && *token <= self.last) {
-            return Err(Error::OutOfOrder {
-                token: *token,
-                last: self.last,
-            });
+            return Err(Error::OutOfOrder { token: *token, last: self.last });
         }
         if self.records == 0 {
             self.min = *token;
@@ -305,10 +280,8 @@ impl SegmentBuilder {
             sections.push(write_fences(offset, &sections[RECORDS], file)?);
         }
 
-        let mut checksums = SectionWriter::new(
-            SectionId::Checksums,
-            layout.section(SectionId::Checksums).offset,
-        );
+        let mut checksums =
+            SectionWriter::new(SectionId::Checksums, layout.section(SectionId::Checksums).offset);
         for sum in sections.iter().flat_map(|section| &section.checksums) {
             checksums.push(&sum.to_le_bytes(), file)?;
         }
@@ -323,12 +296,7 @@ impl SegmentBuilder {
         sections.extend([checksums, roots]);
         // What was moved may have left bytes behind between two sections.
         for section in &sections {
-            debug_assert_eq!(
-                layout.section(section.id).len,
-                section.written,
-                "{:?}",
-                section.id
-            );
+            debug_assert_eq!(layout.section(section.id).len, section.written, "{:?}", section.id);
             let end = section.offset + section.written;
             file.write(&[0; PAGE_LEN][..end.next_multiple_of(PAGE_LEN) - end], end)?;
         }
@@ -353,17 +321,13 @@ impl SegmentBuilder {
             .set_len(layout.file_len as u64)
             .map_err(Error::io("set the length of", &file.path))?;
         file.file.sync().map_err(Error::io("sync", &file.path))?;
-        file.file
-            .set_read_only()
-            .map_err(Error::io("make read-only", &file.path))?;
+        file.file.set_read_only().map_err(Error::io("make read-only", &file.path))?;
         Ok(Some(SegmentEntry {
             store_id: header.store_id,
             segment_id: header.segment_id,
             file_len: layout.file_len as u64,
             header_checksum: u32::from_le_bytes(
-                page[PAGE_LEN - CHECKSUM_LEN..]
-                    .try_into()
-                    .unwrap_or_default(),
+                page[PAGE_LEN - CHECKSUM_LEN..].try_into().unwrap_or_default(),
             ),
             records: header.records,
             updates: header.updates,
@@ -375,25 +339,14 @@ impl SegmentBuilder {
 }
 
 fn layout_of(records: u64, map: &BucketMap, has_kinds: bool, has_fences: bool) -> Result<Layout> {
-    Layout::of(Shape {
-        records,
-        buckets: map.buckets,
-        has_kinds,
-        has_fences,
-    })
-    .ok_or(Error::TooManyRecords {
-        max: RECORDS_END - 1,
-        found: records,
-    })
+    Layout::of(Shape { records, buckets: map.buckets, has_kinds, has_fences })
+        .ok_or(Error::TooManyRecords { max: RECORDS_END - 1, found: records })
 }
 
 /// The map with buckets joined so that they hold eight records or more on average.
 fn joined(map: BucketMap, records: u64) -> BucketMap {
     let buckets_max = (records / BUCKET_RECORDS).max(1);
-    (0..32)
-        .map(|by| map.coarser(by))
-        .find(|map| map.buckets <= buckets_max)
-        .unwrap_or(map)
+    (0..32).map(|by| map.coarser(by)).find(|map| map.buckets <= buckets_max).unwrap_or(map)
 }
 
 /// Writes the directory anew with its buckets joined as `to` has them, and finds out

@@ -6,6 +6,8 @@
 
 mod builder;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod touched;
 mod verify;
 

@@ -64,13 +64,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
     pub fn open(bytes: B, path: &Path, verification: Verification) -> Result<Self> {
         let (header, layout) = Header::decode(bytes.as_ref(), path)?;
         let touched = Touched::new(layout.checked_chunks(), verification == Verification::Never);
-        let segment = Self {
-            bytes,
-            path: path.to_path_buf(),
-            header,
-            layout,
-            touched,
-        };
+        let segment = Self { bytes, path: path.to_path_buf(), header, layout, touched };
         let found = checksum(segment.section(SectionId::Roots));
         if found != segment.header.roots_checksum {
             let expected = segment.header.roots_checksum;
@@ -151,6 +145,14 @@ impl<B: AsRef<[u8]>> Segment<B> {
         Ok(self.records_unchecked(bytes))
     }
 
+    /// The record at a position that was checked before; `None` if there is no such
+    /// position.
+    #[inline]
+    pub(crate) fn checked_record(&self, position: usize) -> Option<&Record> {
+        let start = position * Record::LEN;
+        self.records_unchecked(start..start + Record::LEN).first()
+    }
+
     /// The records in a range of bytes of their section.
     #[inline]
     fn records_unchecked(&self, bytes: Range<usize>) -> &[Record] {
@@ -169,16 +171,10 @@ impl<B: AsRef<[u8]>> Segment<B> {
     #[inline]
     pub fn find(&self, token: &TokenId) -> Result<Found> {
         if token <= &self.header.min {
-            return Ok(Found {
-                position: 0,
-                exact: token == &self.header.min,
-            });
+            return Ok(Found { position: 0, exact: token == &self.header.min });
         }
         if token > &self.header.max {
-            return Ok(Found {
-                position: self.len(),
-                exact: false,
-            });
+            return Ok(Found { position: self.len(), exact: false });
         }
         let place = self.header.map.place(token);
         let at = place.bucket * DIRECTORY_ENTRY_LEN;
@@ -186,22 +182,17 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let (start, end) =
             bucket_range(self.section(SectionId::Directory), place.bucket, self.len());
         let (start, records, guess) = if end - start <= FENCE_RECORDS {
-            let records = self.records(start..end)?;
-            (start, records, place.guess(records.len()))
+            let guess = place.guess(end - start);
+            self.prefetch_records(start + guess);
+            (start, self.records(start..end)?, guess)
         } else {
             let (range, guess) = self.search_fences(start..end, token)?;
             (range.start, self.records(range)?, guess)
         };
-        let below = gallop(records.len(), guess, |i| {
-            records.get(i).is_some_and(|r| r.token < *token)
-        });
-        let exact = records
-            .get(below)
-            .is_some_and(|record| record.token == *token);
-        Ok(Found {
-            position: start + below,
-            exact,
-        })
+        let below =
+            gallop(records.len(), guess, |i| records.get(i).is_some_and(|r| r.token < *token));
+        let exact = records.get(below).is_some_and(|record| record.token == *token);
+        Ok(Found { position: start + below, exact })
     }
 
     /// Narrows an overfull bucket to the records between two fence keys, and says at
@@ -217,37 +208,26 @@ impl<B: AsRef<[u8]>> Segment<B> {
         }
         let first = bucket.start.div_ceil(FENCE_RECORDS);
         let count = bucket.end.div_ceil(FENCE_RECORDS) - first;
-        let (Some(low), Some(high)) = (
-            self.fence(first)?,
-            self.fence(first + count.saturating_sub(1))?,
-        ) else {
+        let (Some(low), Some(high)) =
+            (self.fence(first)?, self.fence(first + count.saturating_sub(1))?)
+        else {
             return Ok((bucket.clone(), bucket.len() / 2));
         };
         let mut failed = None;
-        let below = gallop(
-            count,
-            interpolate(low, high, token, count),
-            |index| match self.fence(first + index) {
+        let below = gallop(count, interpolate(low, high, token, count), |index| {
+            match self.fence(first + index) {
                 Ok(fence) => fence.is_some_and(|fence| fence < token),
                 Err(error) => {
                     failed = Some(error);
                     false
                 }
-            },
-        );
+            }
+        });
         if let Some(error) = failed {
             return Err(error);
         }
-        let start = if below == 0 {
-            bucket.start
-        } else {
-            (first + below - 1) * FENCE_RECORDS
-        };
-        let end = if below == count {
-            bucket.end
-        } else {
-            (first + below) * FENCE_RECORDS + 1
-        };
+        let start = if below == 0 { bucket.start } else { (first + below - 1) * FENCE_RECORDS };
+        let end = if below == count { bucket.end } else { (first + below) * FENCE_RECORDS + 1 };
         let range = start..end.max(start);
         let guess = match (below.checked_sub(1), self.fence(first + below)?) {
             (Some(index), Some(high)) if below < count => match self.fence(first + index)? {
@@ -263,10 +243,8 @@ impl<B: AsRef<[u8]>> Segment<B> {
     fn fence(&self, index: usize) -> Result<Option<&TokenId>> {
         let bytes = index * FENCE_LEN..(index + 1) * FENCE_LEN;
         self.check(SectionId::Fences, &bytes)?;
-        let key: Option<&[u8; FENCE_LEN]> = self
-            .section(SectionId::Fences)
-            .get(bytes)
-            .and_then(<[u8]>::first_chunk);
+        let key: Option<&[u8; FENCE_LEN]> =
+            self.section(SectionId::Fences).get(bytes).and_then(<[u8]>::first_chunk);
         Ok(key.map(bytemuck::TransparentWrapper::wrap_ref))
     }
 
@@ -305,9 +283,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let mut to = positions.end.min(self.len());
         while to > positions.start {
             let start = (to - 1) / BLOCK_RECORDS * BLOCK_RECORDS;
-            if let Some(found) = self
-                .postings(start / BLOCK_RECORDS)?
-                .previous(to - start, suffix)
+            if let Some(found) = self.postings(start / BLOCK_RECORDS)?.previous(to - start, suffix)
             {
                 return Ok(Some(start + found).filter(|&found| found >= positions.start));
             }
@@ -325,12 +301,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
             self.check_chunk(chunk)?;
         }
         self.postings_unchecked(block).ok_or_else(|| {
-            self.damage(
-                SectionId::Postings,
-                block * BLOCK_LEN,
-                "a block of postings",
-                "its end",
-            )
+            self.damage(SectionId::Postings, block * BLOCK_LEN, "a block of postings", "its end")
         })
     }
 
@@ -341,27 +312,39 @@ impl<B: AsRef<[u8]>> Segment<B> {
         Block::new(section.get(start..section.len().min(start + BLOCK_LEN))?)
     }
 
-    /// Brings near what a walk from a position will read to meet these suffixes: the
-    /// lists of the block it starts in. `down` says which way it goes.
+    /// Brings near what a walk from a position will read to meet these suffixes, all at
+    /// once, as the walk itself learns of each place only after the one before: for
+    /// each suffix its list in the block where it will be met, if tokens are random.
     #[inline]
     pub(crate) fn prefetch_walk(&self, position: usize, suffixes: &[u16], down: bool) {
         /// Tokens from one match to the next, on average.
         const DISTANCE: usize = crate::token::SUFFIXES;
-        let Some(block) = self.postings_unchecked(position / BLOCK_RECORDS) else {
-            return;
-        };
-        for &suffix in suffixes {
-            block.prefetch_table(suffix);
-        }
-        let within = position % BLOCK_RECORDS;
-        for (index, &suffix) in suffixes.iter().enumerate() {
+        let met = |index: usize| {
             let distance = (index + 1) * DISTANCE;
-            let near = if down {
-                within.saturating_sub(distance)
-            } else {
-                within + distance
-            };
-            block.prefetch_list(near, suffix);
+            if down { position.saturating_sub(distance) } else { position + distance }
+        };
+        for (index, &suffix) in suffixes.iter().enumerate() {
+            if let Some(block) = self.postings_unchecked(met(index) / BLOCK_RECORDS) {
+                block.prefetch_table(suffix);
+            }
+        }
+        for (index, &suffix) in suffixes.iter().enumerate() {
+            if let Some(block) = self.postings_unchecked(met(index) / BLOCK_RECORDS) {
+                block.prefetch_list(met(index) % BLOCK_RECORDS, suffix);
+            }
+        }
+    }
+
+    /// Brings near the records around one at which a search begins, all at once: the
+    /// search itself would wait for each before it knows the next.
+    #[inline]
+    fn prefetch_records(&self, position: usize) {
+        /// Evenly spread keys are this far off where they should be, hardly ever more.
+        const AROUND: usize = 3 * Record::LEN;
+        let records = self.section(SectionId::Records);
+        let at = position * Record::LEN;
+        for line in (at.saturating_sub(AROUND)..at + Record::LEN + AROUND).step_by(64) {
+            prefetch(records, line);
         }
     }
 
@@ -385,12 +368,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         }
         let (line, place) = (position / KINDS_PER_LINE, position % KINDS_PER_LINE);
         self.kinds_line(line)?.kind(place).ok_or_else(|| {
-            self.damage(
-                SectionId::Kinds,
-                line * KINDS_LINE_LEN,
-                "kinds",
-                "bits of no kind",
-            )
+            self.damage(SectionId::Kinds, line * KINDS_LINE_LEN, "kinds", "bits of no kind")
         })
     }
 
@@ -405,8 +383,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let counts = if self.header.has_kinds && position > 0 {
             // The line of the entry before, as the one at `position` may not exist.
             let last = position - 1;
-            self.kinds_line(last / KINDS_PER_LINE)?
-                .counts_before(last % KINDS_PER_LINE + 1)
+            self.kinds_line(last / KINDS_PER_LINE)?.counts_before(last % KINDS_PER_LINE + 1)
         } else {
             KindCounts::default()
         };
@@ -418,11 +395,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
     pub(super) fn kinds_line(&self, line: usize) -> Result<KindsLine> {
         let bytes = line * KINDS_LINE_LEN..(line + 1) * KINDS_LINE_LEN;
         self.check(SectionId::Kinds, &bytes)?;
-        match self
-            .section(SectionId::Kinds)
-            .get(bytes)
-            .and_then(<[u8]>::first_chunk)
-        {
+        match self.section(SectionId::Kinds).get(bytes).and_then(<[u8]>::first_chunk) {
             Some(bytes) => Ok(KindsLine::decode(bytes)),
             None => Err(self.damage(
                 SectionId::Kinds,
@@ -437,10 +410,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
     #[inline]
     pub(super) fn section(&self, id: SectionId) -> &[u8] {
         let section = self.layout.section(id);
-        self.bytes
-            .as_ref()
-            .get(section.offset..section.offset + section.len)
-            .unwrap_or(&[])
+        self.bytes.as_ref().get(section.offset..section.offset + section.len).unwrap_or(&[])
     }
 
     /// Compares the chunks that a range of bytes of a section lies in with their
@@ -497,20 +467,12 @@ impl<B: AsRef<[u8]>> Segment<B> {
 
     fn checksum_at(&self, id: SectionId, index: usize) -> u32 {
         let at = index * CHECKSUM_LEN;
-        let bytes = self
-            .section(id)
-            .get(at..at + CHECKSUM_LEN)
-            .and_then(<[u8]>::first_chunk);
+        let bytes = self.section(id).get(at..at + CHECKSUM_LEN).and_then(<[u8]>::first_chunk);
         bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
     fn checksum_damage(&self, id: SectionId, at: usize, expected: u32, found: u32) -> Error {
-        self.damage(
-            id,
-            at,
-            &format!("checksum {expected:#010x}"),
-            format!("{found:#010x}"),
-        )
+        self.damage(id, at, &format!("checksum {expected:#010x}"), format!("{found:#010x}"))
     }
 
     /// Damage at a byte of a section.

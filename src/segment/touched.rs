@@ -15,11 +15,7 @@ impl Touched {
     /// All chunks untouched, or, where nothing is ever to be checked, all touched.
     pub(crate) fn new(chunks: usize, all: bool) -> Self {
         let word = if all { u64::MAX } else { 0 };
-        Self {
-            words: (0..chunks.div_ceil(64))
-                .map(|_| AtomicU64::new(word))
-                .collect(),
-        }
+        Self { words: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(word)).collect() }
     }
 
     #[inline]

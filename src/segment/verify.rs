@@ -74,11 +74,7 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         for id in SectionId::ALL {
             let section = self.layout.section(id);
             let end = section.offset + section.len;
-            let gap = self
-                .bytes
-                .as_ref()
-                .get(end..end.next_multiple_of(PAGE_LEN))
-                .unwrap_or(&[]);
+            let gap = self.bytes.as_ref().get(end..end.next_multiple_of(PAGE_LEN)).unwrap_or(&[]);
             if let Some(at) = gap.iter().position(|&byte| byte != 0) {
                 damages.extend(damage_of(Err(self.damage(
                     id,
@@ -94,10 +90,7 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
     /// The entries of the directory begin with 0, ascend, and end with the number of
     /// records.
     fn verify_directory_entries(&self) -> Option<Damage> {
-        let entries = self
-            .section(SectionId::Directory)
-            .as_chunks::<DIRECTORY_ENTRY_LEN>()
-            .0;
+        let entries = self.section(SectionId::Directory).as_chunks::<DIRECTORY_ENTRY_LEN>().0;
         let mut last = 0;
         for (index, entry) in entries.iter().enumerate() {
             let entry = u32::from_le_bytes(*entry) as usize;
@@ -142,18 +135,9 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
     fn verify_order(&self, start: usize, records: &[Record]) -> Result<()> {
         let wrong = |index: usize, expected: &str| {
             let token = &records[index].token;
-            self.damage(
-                SectionId::Records,
-                (start + index) * Record::LEN,
-                expected,
-                token,
-            )
+            self.damage(SectionId::Records, (start + index) * Record::LEN, expected, token)
         };
-        if start == 0
-            && records
-                .first()
-                .is_some_and(|first| first.token != *self.min())
-        {
+        if start == 0 && records.first().is_some_and(|first| first.token != *self.min()) {
             return Err(wrong(0, "the smallest token of the header"));
         }
         if start + records.len() == self.len()
@@ -171,10 +155,7 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         {
             return Err(wrong(0, "tokens in ascending order"));
         }
-        match records
-            .windows(2)
-            .position(|pair| pair[0].token >= pair[1].token)
-        {
+        match records.windows(2).position(|pair| pair[0].token >= pair[1].token) {
             Some(index) => Err(wrong(index + 1, "tokens in ascending order")),
             None => Ok(()),
         }
@@ -238,22 +219,15 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
                 found,
             )
         };
-        let postings = self
-            .postings_unchecked(block)
-            .ok_or_else(|| wrong("no block".into()))?;
+        let postings = self.postings_unchecked(block).ok_or_else(|| wrong("no block".into()))?;
         let mut listed = 0;
         let mut last = (0, None);
         for (suffix, position) in postings.all() {
-            if records
-                .get(position)
-                .is_none_or(|record| record.token.suffix() != suffix)
-            {
+            if records.get(position).is_none_or(|record| record.token.suffix() != suffix) {
                 return Err(wrong(format!("record {position} under suffix {suffix}")));
             }
             if last >= (suffix, Some(position)) {
-                return Err(wrong(format!(
-                    "record {position} out of order under suffix {suffix}"
-                )));
+                return Err(wrong(format!("record {position} out of order under suffix {suffix}")));
             }
             last = (suffix, Some(position));
             listed += 1;
@@ -298,25 +272,16 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
                 return Err(wrong("nothing after the last record", "kinds".into()));
             }
             if index == 0 && line.before != KindCounts::default() {
-                return Err(wrong(
-                    "counts that begin with 0",
-                    format!("{:?}", line.before),
-                ));
+                return Err(wrong("counts that begin with 0", format!("{:?}", line.before)));
             }
             let expected = if last == self.len() {
                 let stale = self.header.updates.wrapping_add(self.header.tombstones);
-                KindCounts {
-                    stale,
-                    tombstones: self.header.tombstones,
-                }
+                KindCounts { stale, tombstones: self.header.tombstones }
             } else {
                 self.kinds_line(index + 1)?.before
             };
             if counts != expected {
-                return Err(wrong(
-                    &format!("counts {expected:?}"),
-                    format!("{counts:?}"),
-                ));
+                return Err(wrong(&format!("counts {expected:?}"), format!("{counts:?}")));
             }
         }
         Ok(())

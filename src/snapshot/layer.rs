@@ -54,22 +54,14 @@ impl Layer {
     pub(crate) fn find(&self, token: &TokenId) -> Result<Found> {
         let index = match self.segments.len() {
             0 | 1 => 0,
-            _ => self
-                .segments
-                .partition_point(|segment| segment.max() < token),
+            _ => self.segments.partition_point(|segment| segment.max() < token),
         };
         match self.segments.get(index) {
             Some(segment) => {
                 let found = segment.find(token)?;
-                Ok(Found {
-                    position: self.starts[index] + found.position,
-                    ..found
-                })
+                Ok(Found { position: self.starts[index] + found.position, ..found })
             }
-            None => Ok(Found {
-                position: self.len(),
-                exact: false,
-            }),
+            None => Ok(Found { position: self.len(), exact: false }),
         }
     }
 
@@ -80,6 +72,23 @@ impl Layer {
             Some((start, segment)) => segment.record(position - start).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The record at a position that was checked before.
+    #[inline]
+    pub(crate) fn checked_record(&self, position: usize) -> Option<&Record> {
+        let (start, segment) = self.segment_at(position)?;
+        segment.checked_record(position - start)
+    }
+
+    /// Checks the records at a range of positions.
+    pub(crate) fn check_records(&self, positions: &Range<usize>) -> Result<()> {
+        let mut rest = positions.clone();
+        while !rest.is_empty() {
+            let run = self.first_run(&rest, rest.len())?;
+            rest.start += run.len().max(1);
+        }
+        Ok(())
     }
 
     /// The first records of a range of positions: as many as lie in one piece, and

@@ -70,10 +70,7 @@ impl Snapshot {
         if !found.exact {
             return Ok(None);
         }
-        Ok(self
-            .layer
-            .record(found.position)?
-            .map(|record| record.value()))
+        Ok(self.layer.record(found.position)?.map(|record| record.value()))
     }
 
     /// Whether a token is there. Costs what [`get`](Self::get) costs.

@@ -9,7 +9,10 @@ use super::{Layer, Snapshot};
 use crate::error::{Error, Result};
 use crate::token::{BlockTime, Record, TokenId};
 
-/// Records that an iterator checks and reads ahead at a time: a few pages.
+/// Records that are checked at a time when they are taken one by one: about a page.
+const PAGE_RECORDS: usize = 56;
+
+/// Records that are checked at a time when all are taken.
 const RUN_RECORDS: usize = 256;
 
 impl Snapshot {
@@ -23,11 +26,7 @@ impl Snapshot {
             Ok(positions) => (positions, None),
             Err(error) => (0..0, Some(Box::new(error))),
         };
-        Range {
-            layer: Arc::clone(&self.layer),
-            positions,
-            failed,
-        }
+        Range { layer: Arc::clone(&self.layer), positions, checked: 0..0, failed }
     }
 
     /// The tokens within bounds as slices of records, as long as they lie, ascending;
@@ -40,11 +39,7 @@ impl Snapshot {
             Ok(positions) => (positions, None),
             Err(error) => (0..0, Some(error)),
         };
-        Slices {
-            layer: &self.layer,
-            positions,
-            failed,
-        }
+        Slices { layer: &self.layer, positions, failed }
     }
 }
 
@@ -55,20 +50,47 @@ impl Snapshot {
 pub struct Range {
     layer: Arc<Layer>,
     positions: std::ops::Range<usize>,
+    /// Positions around those just given out whose records were checked already.
+    checked: std::ops::Range<usize>,
     failed: Option<Box<Error>>,
 }
 
 impl Range {
-    /// The item for a position just taken out of the range.
+    /// The item for a position that was just taken out of the front.
     #[inline]
-    fn item(&mut self, position: usize) -> Option<Result<(TokenId, BlockTime)>> {
-        match self.layer.record(position) {
-            Ok(record) => record.map(|record| Ok((*record).into())),
-            Err(error) => {
-                self.positions = 0..0;
-                Some(Err(error))
+    fn front(&mut self, position: usize) -> Option<Result<(TokenId, BlockTime)>> {
+        if !self.checked.contains(&position) {
+            let ahead = position..self.positions.end.min(position + PAGE_RECORDS).max(position + 1);
+            if let Err(error) = self.check(ahead) {
+                return Some(Err(error));
             }
         }
+        self.layer.checked_record(position).map(|record| Ok((*record).into()))
+    }
+
+    /// The item for a position that was just taken out of the back.
+    #[inline]
+    fn back(&mut self, position: usize) -> Option<Result<(TokenId, BlockTime)>> {
+        if !self.checked.contains(&position) {
+            let ahead =
+                self.positions.start.max((position + 1).saturating_sub(PAGE_RECORDS)).min(position)
+                    ..position + 1;
+            if let Err(error) = self.check(ahead) {
+                return Some(Err(error));
+            }
+        }
+        self.layer.checked_record(position).map(|record| Ok((*record).into()))
+    }
+
+    /// Checks the records at positions ahead. An error ends the iteration.
+    #[cold]
+    fn check(&mut self, ahead: std::ops::Range<usize>) -> Result<()> {
+        let checked = self.layer.check_records(&ahead);
+        match checked {
+            Ok(()) => self.checked = ahead,
+            Err(_) => self.positions = 0..0,
+        }
+        checked
     }
 }
 
@@ -78,7 +100,7 @@ impl Iterator for Range {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         match self.positions.next() {
-            Some(position) => self.item(position),
+            Some(position) => self.front(position),
             None => self.failed.take().map(|error| Err(*error)),
         }
     }
@@ -91,7 +113,7 @@ impl Iterator for Range {
 
     fn nth(&mut self, n: usize) -> Option<Self::Item> {
         match self.positions.nth(n) {
-            Some(position) => self.item(position),
+            Some(position) => self.front(position),
             None => self.failed.take().map(|error| Err(*error)),
         }
     }
@@ -105,9 +127,8 @@ impl Iterator for Range {
         while !self.positions.is_empty() {
             match self.layer.first_run(&self.positions, RUN_RECORDS) {
                 Ok(run) => {
-                    folded = run
-                        .iter()
-                        .fold(folded, |folded, record| f(folded, Ok((*record).into())));
+                    folded =
+                        run.iter().fold(folded, |folded, record| f(folded, Ok((*record).into())));
                     self.positions.start += run.len().max(1);
                 }
                 Err(error) => return f(folded, Err(error)),
@@ -124,14 +145,14 @@ impl DoubleEndedIterator for Range {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
         match self.positions.next_back() {
-            Some(position) => self.item(position),
+            Some(position) => self.back(position),
             None => self.failed.take().map(|error| Err(*error)),
         }
     }
 
     fn nth_back(&mut self, n: usize) -> Option<Self::Item> {
         match self.positions.nth_back(n) {
-            Some(position) => self.item(position),
+            Some(position) => self.back(position),
             None => self.failed.take().map(|error| Err(*error)),
         }
     }
@@ -141,9 +162,8 @@ impl DoubleEndedIterator for Range {
         while !self.positions.is_empty() {
             match self.layer.last_run(&self.positions, RUN_RECORDS) {
                 Ok(run) => {
-                    folded = run
-                        .iter()
-                        .rfold(folded, |folded, record| f(folded, Ok((*record).into())));
+                    folded =
+                        run.iter().rfold(folded, |folded, record| f(folded, Ok((*record).into())));
                     self.positions.end -= run.len().max(1);
                 }
                 Err(error) => return f(folded, Err(error)),
@@ -161,9 +181,7 @@ impl FusedIterator for Range {}
 
 impl fmt::Debug for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Range")
-            .field("positions", &self.positions)
-            .finish_non_exhaustive()
+        f.debug_struct("Range").field("positions", &self.positions).finish_non_exhaustive()
     }
 }
 

@@ -31,11 +31,7 @@ impl Layer {
         mut met: impl FnMut(usize),
     ) -> Result<WalkSummary> {
         for leg in legs {
-            self.prefetch_walk(
-                origin.position,
-                leg.suffixes,
-                leg.direction == Direction::Down,
-            );
+            self.prefetch_walk(origin.position, leg.suffixes, leg.direction == Direction::Down);
         }
         let below = 0..origin.position;
         let above = origin.position + usize::from(origin.exact)..self.len();
@@ -128,28 +124,15 @@ impl Snapshot {
     pub fn walk(&self, token: &TokenId, legs: &[Leg<'_>]) -> Result<Walk<(TokenId, BlockTime)>> {
         let layer = self.layer();
         let mut positions = Vec::with_capacity(legs.iter().map(|leg| leg.suffixes.len()).sum());
-        let summary = layer.walk(layer.find(token)?, legs, |position| {
-            positions.push(position)
-        })?;
+        let summary = layer.walk(layer.find(token)?, legs, |position| positions.push(position))?;
         let mut matches = Vec::with_capacity(positions.len());
         for position in positions {
             matches.extend(
-                layer
-                    .record(position)?
-                    .map(|record| <(TokenId, BlockTime)>::from(*record)),
+                layer.record(position)?.map(|record| <(TokenId, BlockTime)>::from(*record)),
             );
         }
-        let WalkSummary {
-            steps,
-            wrapped,
-            complete,
-        } = summary;
-        Ok(Walk {
-            matches,
-            steps,
-            wrapped,
-            complete,
-        })
+        let WalkSummary { steps, wrapped, complete } = summary;
+        Ok(Walk { matches, steps, wrapped, complete })
     }
 
     /// The walk of a signature: five matches up, five down.

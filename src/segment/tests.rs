@@ -1,0 +1,312 @@
+//! Segments of all shapes, built in memory and read back.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::{Kind, Segment, SegmentBuilder, SegmentPlan};
+use crate::error::{Error, Result};
+use crate::format::layout::{BLOCK_RECORDS, FENCE_RECORDS, SectionId};
+use crate::io::memory::MemoryFile;
+use crate::options::Verification;
+use crate::testing::KeyFamily;
+use crate::token::{BlockId, BlockTime, Record, TokenId};
+
+fn record(token: TokenId, kind: Kind) -> Record {
+    let value = match kind {
+        Kind::Tombstone => BlockTime::default(),
+        Kind::Fresh | Kind::Update => {
+            BlockTime::new(BlockId(token.0), u64::from(token.suffix()) + 1)
+        }
+    };
+    Record::new(token, value)
+}
+
+/// Builds a segment of sorted tokens; `spare` more than come are announced.
+fn build(tokens: &[TokenId], kind_of: impl Fn(usize) -> Kind, spare: u64) -> Vec<u8> {
+    let file = MemoryFile::default();
+    let plan = SegmentPlan {
+        store_id: [9; 16],
+        segment_id: 5,
+        records_max: tokens.len() as u64 + spare,
+        bounds: (tokens[0], tokens[tokens.len() - 1]),
+    };
+    let mut builder =
+        SegmentBuilder::new(Box::new(file.clone()), PathBuf::from("built"), plan).unwrap();
+    for (index, token) in tokens.iter().enumerate() {
+        let kind = kind_of(index);
+        builder.push(&record(*token, kind), kind).unwrap();
+    }
+    let entry = builder.finish().unwrap().unwrap();
+    let bytes = file.contents();
+    assert_eq!(entry.file_len, bytes.len() as u64);
+    bytes
+}
+
+fn open(bytes: Vec<u8>) -> Result<Segment<Vec<u8>>> {
+    Segment::open(bytes, Path::new("opened"), Verification::FirstTouch)
+}
+
+fn fresh(_: usize) -> Kind {
+    Kind::Fresh
+}
+
+fn mixed(index: usize) -> Kind {
+    match index * index % 7 {
+        0 => Kind::Update,
+        1 => Kind::Tombstone,
+        _ => Kind::Fresh,
+    }
+}
+
+fn damages(segment: &Segment<Vec<u8>>) -> Vec<crate::error::Damage> {
+    segment.verify(&|_| ControlFlow::Continue(())).unwrap()
+}
+
+/// Compares everything that a segment answers with the tokens it was built from.
+fn check(segment: &Segment<Vec<u8>>, tokens: &[TokenId], kind_of: impl Fn(usize) -> Kind) {
+    assert_eq!(segment.len(), tokens.len());
+    assert_eq!((segment.min(), segment.max()), (&tokens[0], &tokens[tokens.len() - 1]));
+    assert_eq!(damages(segment), []);
+    let mut live = 0;
+    for (position, token) in tokens.iter().enumerate() {
+        let kind = kind_of(position);
+        assert_eq!(segment.record(position).unwrap(), &record(*token, kind));
+        assert_eq!(segment.kind(position).unwrap(), kind);
+        assert_eq!(segment.tokens_before(position).unwrap(), live);
+        live += match kind {
+            Kind::Fresh => 1,
+            Kind::Update => 0,
+            Kind::Tombstone => -1,
+        };
+        for sought in [before(token), Some(*token), after(token)].into_iter().flatten() {
+            let found = segment.find(&sought).unwrap();
+            assert_eq!(found.position, tokens.partition_point(|token| *token < sought), "{sought}");
+            assert_eq!(found.exact, tokens.binary_search(&sought).is_ok(), "{sought}");
+        }
+    }
+    assert_eq!(segment.tokens_before(tokens.len()).unwrap(), live);
+    assert!(segment.record(tokens.len()).is_err());
+    for sought in [TokenId::MIN, TokenId::MAX] {
+        assert_eq!(segment.find(&sought).unwrap().exact, tokens.contains(&sought));
+    }
+    check_matches(segment, tokens);
+}
+
+fn check_matches(segment: &Segment<Vec<u8>>, tokens: &[TokenId]) {
+    let step = (tokens.len() / 61).max(1);
+    for from in (0..=tokens.len()).step_by(step) {
+        let suffix = tokens[from * 7 % tokens.len()].suffix();
+        for suffix in [suffix, (suffix + 1) % 1024, 1024] {
+            let range = from..tokens.len() - from / 3;
+            let has = |position: &usize| tokens[*position].suffix() == suffix;
+            assert_eq!(segment.next_match(range.clone(), suffix).unwrap(), range.clone().find(has));
+            assert_eq!(
+                segment.previous_match(range.clone(), suffix).unwrap(),
+                range.clone().rev().find(has)
+            );
+        }
+    }
+}
+
+fn before(token: &TokenId) -> Option<TokenId> {
+    let mut bytes = token.0;
+    let last = bytes.iter().rposition(|&byte| byte > 0)?;
+    bytes[last] -= 1;
+    bytes[last + 1..].fill(0xff);
+    Some(TokenId(bytes))
+}
+
+fn after(token: &TokenId) -> Option<TokenId> {
+    let mut bytes = token.0;
+    let last = bytes.iter().rposition(|&byte| byte < 0xff)?;
+    bytes[last] += 1;
+    bytes[last + 1..].fill(0);
+    Some(TokenId(bytes))
+}
+
+#[test]
+fn all_key_families_are_found() {
+    for family in KeyFamily::ALL {
+        for count in [1, 2, 9, 200, 5_000] {
+            let tokens = family.generate(count, 7);
+            let segment = open(build(&tokens, fresh, 0)).unwrap();
+            check(&segment, &tokens, fresh);
+            let segment = open(build(&tokens, mixed, 0)).unwrap();
+            check(&segment, &tokens, mixed);
+        }
+    }
+}
+
+#[test]
+fn borders_of_blocks_and_pages_are_no_borders() {
+    for count in [
+        FENCE_RECORDS - 1,
+        FENCE_RECORDS,
+        FENCE_RECORDS + 1,
+        BLOCK_RECORDS - 1,
+        BLOCK_RECORDS,
+        BLOCK_RECORDS + 1,
+        2 * BLOCK_RECORDS + 1,
+    ] {
+        for family in [KeyFamily::Uniform, KeyFamily::OneSuffix, KeyFamily::OutlierOverDense64] {
+            let tokens = family.generate(count, 3);
+            assert_eq!(tokens.len(), count);
+            check(&open(build(&tokens, fresh, 0)).unwrap(), &tokens, fresh);
+        }
+    }
+}
+
+/// A segment that was announced larger than it became is the one that it would be.
+#[test]
+fn fewer_records_than_announced_leave_no_trace() {
+    for family in [KeyFamily::Uniform, KeyFamily::OutlierOverDense64] {
+        for count in [1, 100, 40_000] {
+            let tokens = family.generate(count, 11);
+            let exact = build(&tokens, mixed, 0);
+            for spare in [1, 1_000, 300_000] {
+                let segment = open(build(&tokens, mixed, spare)).unwrap();
+                check(&segment, &tokens, mixed);
+                let len = segment.file_len() as usize;
+                assert!(
+                    len <= exact.len(),
+                    "{len} bytes with {spare} to spare, {} without",
+                    exact.len()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn records_out_of_order_or_out_of_bounds_are_refused() {
+    let tokens: Vec<_> = [10, 20, 30].map(TokenId::from).to_vec();
+    for wrong in [5, 10, 20, 31] {
+        let plan = SegmentPlan {
+            store_id: [0; 16],
+            segment_id: 1,
+            records_max: 10,
+            bounds: (tokens[0], tokens[2]),
+        };
+        let file = Box::new(MemoryFile::default());
+        let mut builder = SegmentBuilder::new(file, PathBuf::new(), plan).unwrap();
+        builder.push(&record(tokens[1], Kind::Fresh), Kind::Fresh).unwrap();
+        let result = builder.push(&record(TokenId::from(wrong), Kind::Fresh), Kind::Fresh);
+        assert!(matches!(result, Err(Error::OutOfOrder { .. })), "{wrong}");
+    }
+}
+
+/// Every bit of a file that is not padding is covered by a checksum, and damage is
+/// named by the section that it is in.
+#[test]
+fn every_flipped_byte_is_found_by_verify() {
+    let tokens = KeyFamily::OutlierOverDense64.generate(300, 2);
+    let bytes = build(&tokens, mixed, 0);
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        match open(flipped) {
+            Err(Error::Damaged(_)) => {}
+            Err(error) => panic!("byte {at}: {error}"),
+            Ok(segment) => {
+                let found = damages(&segment);
+                assert!(!found.is_empty(), "byte {at} is not seen");
+                let first = &found[0];
+                assert!(first.offset <= at as u64, "byte {at}: {first}");
+            }
+        }
+    }
+}
+
+/// What a file says of itself may be wrong although its checksums are right. Nothing
+/// may come of it but answers, errors, and a report.
+#[test]
+fn verify_sees_what_checksums_cannot() {
+    let tokens = KeyFamily::Uniform.generate(2_000, 5);
+    let mut wrong_order = tokens.clone();
+    wrong_order.swap(700, 701);
+    let mut twice = tokens.clone();
+    twice[900] = twice[899];
+    for wrong in [wrong_order, twice] {
+        let segment = open(resealed(&build(&tokens, fresh, 0), |bytes| {
+            for (index, token) in wrong.iter().enumerate() {
+                bytes[4096 + 72 * index..][..32].copy_from_slice(&token.0);
+            }
+        }))
+        .unwrap();
+        let found = damages(&segment);
+        assert!(found.iter().any(|damage| damage.part == "records"), "{found:?}");
+        for token in &tokens {
+            let _ = segment.find(token).unwrap();
+        }
+    }
+    let shape = open(build(&tokens, mixed, 0)).unwrap();
+    for (section, at) in [
+        (SectionId::Postings, 2),
+        (SectionId::Postings, 2048 + 100),
+        (SectionId::Directory, 400),
+        (SectionId::Directory, 0),
+        (SectionId::Kinds, 0),
+        (SectionId::Kinds, 70),
+        (SectionId::Kinds, 100),
+    ] {
+        let offset = shape.layout.section(section).offset + at;
+        let segment =
+            open(resealed(&build(&tokens, mixed, 0), |bytes| bytes[offset] ^= 0x15)).unwrap();
+        let found = damages(&segment);
+        assert!(
+            found.iter().any(|damage| damage.part == section.name()),
+            "{section:?} {at}: {found:?}"
+        );
+    }
+}
+
+/// Changes a segment's bytes and makes all its checksums right again.
+fn resealed(bytes: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    change(&mut bytes);
+    crate::format::segment::reseal(&mut bytes);
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn any_tokens_are_found(
+        mut tokens in prop::collection::vec(any::<[u8; 32]>().prop_map(TokenId), 1..600),
+        small in prop::collection::vec((0u64..5_000).prop_map(TokenId::from), 0..600),
+        spare in 0u64..1_000,
+    ) {
+        tokens.extend(small);
+        tokens.sort_unstable();
+        tokens.dedup();
+        check(&open(build(&tokens, mixed, spare)).unwrap(), &tokens, mixed);
+    }
+
+    /// Bytes that somebody made up, with checksums that fit, lead to answers or errors.
+    #[test]
+    fn made_up_contents_do_no_harm(
+        seed in any::<u64>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+        sought in prop::collection::vec(any::<[u8; 32]>().prop_map(TokenId), 20),
+    ) {
+        let tokens = KeyFamily::Clusters.generate(700, seed);
+        let bytes = resealed(&build(&tokens, mixed, 0), |bytes| {
+            for (index, byte) in changes {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+        });
+        if let Ok(segment) = open(bytes) {
+            for token in tokens.iter().chain(&sought) {
+                let _ = segment.find(token);
+                let _ = segment.next_match(0..usize::MAX, token.suffix());
+                let _ = segment.previous_match(0..usize::MAX, token.suffix());
+            }
+            for position in 0..=segment.len().min(1_000) {
+                let _ = (segment.kind(position), segment.tokens_before(position), segment.record(position));
+            }
+            let _ = damages(&segment);
+        }
+    }
+}
