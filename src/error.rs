@@ -164,29 +164,6 @@ impl From<Damage> for Error {
     }
 }
 
-/// Text that is no id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidId {
-    /// Neither 64 hex digits nor a short decimal number.
-    #[error("an id has 64 hex digits, or is a decimal number below 2^64; found {found} characters")]
-    Length {
-        /// The number of characters, without `0x`.
-        found: usize,
-    },
-    /// A character that is no hex digit.
-    #[error("'{}' at position {index} of the id is no hex digit", c.escape_default())]
-    Digit {
-        /// The character.
-        c: char,
-        /// Its place, counted from 0, without `0x`.
-        index: usize,
-    },
-    /// A decimal number of 2^64 or more.
-    #[error("a decimal id must be below 2^64; write larger ones as 64 hex digits")]
-    TooLarge,
-}
-
 /// Why a signature does not answer its challenge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

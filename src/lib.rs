@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Where to go from here: [`Snapshot`] has all reads, [`Store`] all that changes what
-//! there is to read, [`format`] specifies the files byte by byte.
+//! there is to read, [`mod@format`] specifies the files byte by byte.
 
 #[cfg(not(unix))]
 compile_error!("ringstore runs on Linux and other Unix systems; Windows is not supported yet");
@@ -43,7 +43,7 @@ mod manifest;
 mod options;
 mod progress;
 mod search;
-pub mod segment;
+mod segment;
 mod sign;
 mod snapshot;
 mod store;
@@ -51,17 +51,21 @@ mod store;
 pub mod testing;
 mod token;
 
+pub use backend::mem::MemTokens;
 #[cfg(feature = "redb")]
-pub use backend::ReDbTokens;
-pub use backend::{MemTokens, RangeIter, TokenStorageBackend};
+pub use backend::redb::ReDbTokens;
+pub use backend::{RangeIter, TokenStorageBackend};
 pub use challenge::{
     CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Passed, Signature, Signed, TokenBlock, Walk, chunks,
     walk_ring,
 };
-pub use error::{Damage, Error, InvalidId, InvalidSignature, Result};
+pub use error::{Damage, Error, InvalidSignature, Result};
+pub use format::kinds::Kind;
 pub use load::{LoadOptions, LoadReport};
 pub use options::{Options, Verification};
 pub use progress::{OnProgress, Phase, Progress};
-pub use snapshot::{Range, Slices, Snapshot};
+pub use segment::reader::{Found, Segment};
+pub use snapshot::Snapshot;
+pub use snapshot::range::{Range, Slices};
 pub use store::{Stat, Store, VerifyReport};
-pub use token::{BlockId, BlockTime, PeerId, Record, SUFFIX_BITS, SUFFIXES, TokenId};
+pub use token::{BlockId, BlockTime, InvalidId, PeerId, Record, SUFFIX_BITS, SUFFIXES, TokenId};

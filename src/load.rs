@@ -8,12 +8,13 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::format::kinds::Kind;
 use crate::format::manifest::SegmentEntry;
 use crate::format::segment::StoreIdBytes;
 use crate::io::Disk;
 use crate::manifest::{segment_name, temporary_name};
 use crate::progress::{OnProgress, Phase, Progress, UNWATCHED};
-use crate::segment::{Kind, SegmentBuilder, SegmentPlan};
+use crate::segment::builder::{SegmentBuilder, SegmentPlan};
 use crate::token::Record;
 
 /// Records from one word about progress to the next.

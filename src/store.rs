@@ -10,13 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::error::{Damage, Error, Result};
 use crate::format::manifest::{ManifestContents, SegmentEntry};
 use crate::format::segment::{StoreIdBytes, header_checksum};
-use crate::io::{Disk, RealDisk};
+use crate::io::Disk;
+use crate::io::disk::RealDisk;
+use crate::io::map::Bytes;
 use crate::load::{LoadOptions, LoadReport, load_segment};
 use crate::manifest::{self, segment_name};
 use crate::options::{Options, Verification};
 use crate::progress::{OnProgress, Phase, Progress};
-use crate::segment::Segment;
-use crate::snapshot::{Layer, Snapshot};
+use crate::segment::reader::Segment;
+use crate::snapshot::Snapshot;
+use crate::snapshot::layer::Layer;
 use crate::token::Record;
 
 /// The file that a writer holds a lock on.
@@ -371,7 +374,7 @@ fn open_segment(
     disk: &dyn Disk,
     entry: &SegmentEntry,
     verification: Verification,
-) -> Result<Segment<crate::io::Bytes>> {
+) -> Result<Segment<Bytes>> {
     let name = segment_name(entry.segment_id);
     let path = disk.path_of(&name);
     let damaged = |part, expected: String, found: String| {

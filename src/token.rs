@@ -10,8 +10,6 @@ use std::str::FromStr;
 
 use bytemuck::{Pod, TransparentWrapper, Zeroable};
 
-use crate::error::InvalidId;
-
 /// Number of bits in a token's [suffix](TokenId::suffix).
 pub const SUFFIX_BITS: u32 = 10;
 
@@ -141,6 +139,29 @@ id! {
     PeerId
 }
 
+/// Text that is no id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidId {
+    /// Neither 64 hex digits nor a short decimal number.
+    #[error("an id has 64 hex digits, or is a decimal number below 2^64; found {found} characters")]
+    Length {
+        /// The number of characters, without `0x`.
+        found: usize,
+    },
+    /// A character that is no hex digit.
+    #[error("'{}' at position {index} of the id is no hex digit", c.escape_default())]
+    Digit {
+        /// The character.
+        c: char,
+        /// Its place, counted from 0, without `0x`.
+        index: usize,
+    },
+    /// A decimal number of 2^64 or more.
+    #[error("a decimal id must be below 2^64; write larger ones as 64 hex digits")]
+    TooLarge,
+}
+
 /// Both halves as numbers: two comparisons of 128 bits beat one of 32 bytes.
 #[inline]
 fn halves(bytes: &[u8; 32]) -> (u128, u128) {
@@ -236,6 +257,7 @@ impl Record {
     }
 }
 
+#[expect(clippy::missing_fields_in_debug, reason = "the time is shown as a number")]
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")

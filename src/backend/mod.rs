@@ -4,13 +4,10 @@
 //! the order. Signing is built on that here, by looking at the ring's tokens one by
 //! one; an engine with an index for suffixes overrides it.
 
-mod mem;
+pub(crate) mod mem;
 #[cfg(feature = "redb")]
-mod redb;
-
-pub use mem::MemTokens;
-#[cfg(feature = "redb")]
-pub use redb::ReDbTokens;
+pub(crate) mod redb;
+mod store;
 
 use std::iter;
 
@@ -183,7 +180,9 @@ fn from_other_end<B: TokenStorageBackend + ?Sized>(
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::testing::{KeyFamily, Oracle, Random, with_values};
+    use crate::testing::keys::{KeyFamily, with_values};
+    use crate::testing::oracle::Oracle;
+    use crate::testing::random::Random;
     use crate::token::SUFFIXES;
 
     /// Legs that are not the two of a signature.

@@ -166,6 +166,29 @@ impl Header {
         pages
     }
 
+    /// What is said of records and directory can be true of some segment.
+    fn check_counts(&self) -> Result<(), &'static str> {
+        if !(1..RECORDS_END).contains(&self.records) {
+            return Err("a number of records that no segment has");
+        }
+        let entries = self.updates.checked_add(self.tombstones);
+        if entries.is_none_or(|entries| entries > self.records)
+            || self.has_kinds != (entries != Some(0))
+        {
+            return Err("counts of kinds that do not add up");
+        }
+        if self.min > self.max || (self.min == self.max) != (self.records == 1) {
+            return Err("a key range that does not fit the number of records");
+        }
+        if !(1..=self.records).contains(&self.map.buckets)
+            || self.map.skip_bits > 255
+            || self.map.shift > 63
+        {
+            return Err("a directory that does not fit the number of records");
+        }
+        Ok(())
+    }
+
     /// Reads and checks header and footer of a whole file.
     ///
     /// Whatever the bytes are, the layout that comes back fits them.
@@ -242,24 +265,7 @@ impl Header {
             has_fences: raw.sections[SectionId::Fences as usize].len != 0,
             roots_checksum: raw.roots_checksum.get(),
         };
-        if !(1..RECORDS_END).contains(&header.records) {
-            return Err(wrong("a number of records that no segment has"));
-        }
-        let entries = header.updates.checked_add(header.tombstones);
-        if entries.is_none_or(|entries| entries > header.records)
-            || header.has_kinds != (entries != Some(0))
-        {
-            return Err(wrong("counts of kinds that do not add up"));
-        }
-        if header.min > header.max || (header.min == header.max) != (header.records == 1) {
-            return Err(wrong("a key range that does not fit the number of records"));
-        }
-        if !(1..=header.records).contains(&header.map.buckets)
-            || header.map.skip_bits > 255
-            || header.map.shift > 63
-        {
-            return Err(wrong("a directory that does not fit the number of records"));
-        }
+        header.check_counts().map_err(wrong)?;
         let layout = header.layout().ok_or_else(|| wrong("sections longer than any file"))?;
         if layout.file_len != file.len()
             || raw_sections(&layout).as_bytes() != raw.sections.as_bytes()

@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Bytes, Disk, DiskFile};
+use super::map::Bytes;
+use super::{Disk, DiskFile};
 
 /// A directory of the operating system.
 pub(crate) struct RealDisk {

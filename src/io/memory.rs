@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use super::{Bytes, DiskFile};
+use super::DiskFile;
+use super::map::Bytes;
 
 /// A file whose contents its clones share.
 #[derive(Clone, Default)]

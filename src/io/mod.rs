@@ -4,7 +4,7 @@
 //! files in it, so that what is written in which order can be watched, failed and
 //! cut short by an implementation that is no real disk.
 
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod map;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -12,8 +12,7 @@ pub(crate) mod memory;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use disk::RealDisk;
-pub(crate) use map::Bytes;
+use map::Bytes;
 
 /// A directory and the files in it, which are named without any path.
 ///

@@ -8,7 +8,7 @@
 //! Bits that the smallest and the largest token share say nothing and are skipped,
 //! so that small numbers in 32 bytes spread as well as hashes do. Keys that crowd
 //! into few buckets are found by the fence keys instead; see
-//! [`Segment`](crate::segment::Segment).
+//! [`Segment`](crate::Segment).
 
 use crate::format::layout::{BUCKET_RECORDS, DIRECTORY_ENTRY_LEN};
 use crate::format::segment::BucketMap;
@@ -25,7 +25,7 @@ impl Place {
     /// Where in a bucket of so many records to look first.
     #[inline]
     pub(crate) fn guess(self, records: usize) -> usize {
-        (u128::from(self.fraction) * records as u128 >> 64) as usize
+        ((u128::from(self.fraction) * records as u128) >> 64) as usize
     }
 }
 
@@ -53,7 +53,7 @@ impl BucketMap {
     #[inline]
     pub(crate) fn place(&self, token: &TokenId) -> Place {
         let offset = window(token, self.skip_bits).saturating_sub(self.base);
-        let product = u128::from(offset) * u128::from(self.scale) >> self.shift;
+        let product = (u128::from(offset) * u128::from(self.scale)) >> self.shift;
         let bucket = (product >> 64) as u64;
         if bucket < self.buckets {
             Place { bucket: bucket as usize, fraction: product as u64 }

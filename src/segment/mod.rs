@@ -4,13 +4,9 @@
 //! The bytes it consists of are specified in [`format`](crate::format); reading works
 //! the same over a mapped file, a buffer, or bytes that somebody made up.
 
-mod builder;
-mod reader;
+pub(crate) mod builder;
+pub(crate) mod reader;
 #[cfg(test)]
 mod tests;
 mod touched;
 mod verify;
-
-pub use crate::format::kinds::Kind;
-pub(crate) use builder::{SegmentBuilder, SegmentPlan};
-pub use reader::{Found, Segment};

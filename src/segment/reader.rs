@@ -387,9 +387,9 @@ impl<B: AsRef<[u8]>> Segment<B> {
         } else {
             KindCounts::default()
         };
-        Ok((position as i64)
-            .wrapping_sub_unsigned(counts.stale)
-            .wrapping_sub_unsigned(counts.tombstones))
+        // A segment has fewer than 2^32 records; the counts are its word only.
+        let stale = counts.stale.wrapping_add(counts.tombstones);
+        Ok(position.cast_signed().wrapping_sub_unsigned(stale as usize) as i64)
     }
 
     pub(super) fn kinds_line(&self, line: usize) -> Result<KindsLine> {
@@ -482,7 +482,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         id: SectionId,
         at: usize,
         expected: &str,
-        found: impl ToString,
+        found: impl std::fmt::Display,
     ) -> Error {
         Error::from(Damage {
             path: self.path.clone(),

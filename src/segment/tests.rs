@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::{Kind, Segment, SegmentBuilder, SegmentPlan};
+use super::builder::{SegmentBuilder, SegmentPlan};
+use super::reader::Segment;
 use crate::error::{Error, Result};
+use crate::format::kinds::Kind;
 use crate::format::layout::{BLOCK_RECORDS, FENCE_RECORDS, SectionId};
 use crate::io::memory::MemoryFile;
 use crate::options::Verification;
-use crate::testing::KeyFamily;
+use crate::testing::keys::KeyFamily;
 use crate::token::{BlockId, BlockTime, Record, TokenId};
 
 fn record(token: TokenId, kind: Kind) -> Record {

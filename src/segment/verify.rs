@@ -8,16 +8,16 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::Segment;
+use super::reader::Segment;
 use crate::error::{Damage, Error, Result};
 use crate::format::PAGE_LEN;
-use crate::format::kinds::KindCounts;
+use crate::format::kinds::{Kind, KindCounts};
 use crate::format::layout::{
     BLOCK_LEN, BLOCK_RECORDS, DIRECTORY_ENTRY_LEN, FENCE_LEN, FENCE_RECORDS, KINDS_LINE_LEN,
     KINDS_PER_LINE, SectionId,
 };
 use crate::search::directory::bucket_range;
-use crate::token::Record;
+use crate::token::{BlockTime, Record};
 
 /// Of the damage in one segment, no more than this is listed.
 const DAMAGES_MAX: usize = 1_000;
@@ -117,10 +117,9 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
     fn verify_block(&self, block: usize) -> Vec<Damage> {
         let start = block * BLOCK_RECORDS;
         let end = self.len().min(start + BLOCK_RECORDS);
-        let records = match self.records(start..end) {
-            Ok(records) => records,
+        let Ok(records) = self.records(start..end) else {
             // Found by its checksum already, and no use to compare anything with.
-            Err(_) => return Vec::new(),
+            return Vec::new();
         };
         let found = [
             self.verify_order(start, records),
@@ -257,18 +256,14 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
             for (position, record) in (first..last).zip(self.records(first..last)?) {
                 let kind = self.kind(position)?;
                 counts.add(kind);
-                if kind == super::Kind::Tombstone
-                    && record.value() != crate::token::BlockTime::default()
-                {
+                if kind == Kind::Tombstone && record.value() != BlockTime::default() {
                     return Err(wrong(
                         "tombstones without a value",
                         format!("a value at record {position}"),
                     ));
                 }
             }
-            if (last - first..KINDS_PER_LINE)
-                .any(|place| line.kind(place) != Some(super::Kind::Fresh))
-            {
+            if (last - first..KINDS_PER_LINE).any(|place| line.kind(place) != Some(Kind::Fresh)) {
                 return Err(wrong("nothing after the last record", "kinds".into()));
             }
             if index == 0 && line.before != KindCounts::default() {

@@ -5,8 +5,8 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::io::Bytes;
-use crate::segment::{Found, Segment};
+use crate::io::map::Bytes;
+use crate::segment::reader::{Found, Segment};
 use crate::token::{Record, TokenId};
 
 /// Segments in the order of their keys.

@@ -1,17 +1,16 @@
 //! What a store held at one moment, and all the ways to read it.
 
-mod layer;
-mod range;
+pub(crate) mod layer;
+pub(crate) mod range;
 mod walk;
 
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::token::{BlockTime, TokenId};
+use crate::token::{BlockTime, Record, TokenId};
 
-pub(crate) use layer::Layer;
-pub use range::{Range, Slices};
+use layer::Layer;
 
 /// What a store held at one moment.
 ///
@@ -70,7 +69,7 @@ impl Snapshot {
         if !found.exact {
             return Ok(None);
         }
-        Ok(self.layer.record(found.position)?.map(|record| record.value()))
+        Ok(self.layer.record(found.position)?.map(Record::value))
     }
 
     /// Whether a token is there. Costs what [`get`](Self::get) costs.

@@ -5,7 +5,8 @@ use std::iter::FusedIterator;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::{Layer, Snapshot};
+use super::Snapshot;
+use super::layer::Layer;
 use crate::error::{Error, Result};
 use crate::token::{BlockTime, Record, TokenId};
 

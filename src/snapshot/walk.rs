@@ -6,10 +6,11 @@
 
 use std::ops::Range;
 
-use super::{Layer, Snapshot};
+use super::Snapshot;
+use super::layer::Layer;
 use crate::challenge::{Chunks, Direction, Leg, Walk};
 use crate::error::Result;
-use crate::segment::Found;
+use crate::segment::reader::Found;
 use crate::token::{BlockTime, TokenId};
 
 /// How a walk went, without what it met.

@@ -4,10 +4,14 @@
 //! [`check_writes`]. What does not conform panics with what was asked; what the
 //! backend itself reports is returned.
 
+use std::ops::Bound::{Excluded, Unbounded};
+
 use crate::backend::TokenStorageBackend;
 use crate::challenge::{CHUNKS, Chunks};
 use crate::error::Result;
-use crate::testing::{KeyFamily, Oracle, Random, with_values};
+use crate::testing::keys::{KeyFamily, with_values};
+use crate::testing::oracle::Oracle;
+use crate::testing::random::Random;
 use crate::token::{BlockTime, PeerId, SUFFIXES, TokenId};
 
 /// Sets around the ten of a signature, and one that a walk takes a while to round.
@@ -86,8 +90,7 @@ pub fn check_reads(
     for token in &origins(&tokens, &mut random) {
         assert_eq!(backend.lookup(token)?, oracle.get(token), "lookup {token}");
         let after: Vec<_> = backend.range_after(token)?.collect::<Result<_>>()?;
-        let expected =
-            oracle.range((std::ops::Bound::Excluded(*token), std::ops::Bound::Unbounded));
+        let expected = oracle.range((Excluded(*token), Unbounded));
         assert!(after.into_iter().eq(expected), "range after {token}");
         let before: Vec<_> = backend.range_before(token)?.collect::<Result<_>>()?;
         let expected = oracle.range(..token).rev();

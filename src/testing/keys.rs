@@ -3,7 +3,7 @@
 //! Indexes over sorted keys guess: that keys are spread evenly, that their leading
 //! bytes differ, that a bucket holds a few. Each family here breaks such a guess.
 
-use crate::testing::Random;
+use crate::testing::random::Random;
 use crate::token::{BlockTime, TokenId};
 
 /// A kind of token set.
@@ -33,6 +33,9 @@ pub enum KeyFamily {
     /// Twelve clusters, each within a part of 2^-20 of the one before.
     NestedClusters,
 }
+
+/// How to make the token of an index, out of it or of random bytes.
+type Draw = Box<dyn FnMut(u64, &mut Random) -> TokenId>;
 
 impl KeyFamily {
     /// Every family.
@@ -78,9 +81,8 @@ impl KeyFamily {
         tokens
     }
 
-    /// Settles what the family's tokens have in common, and returns how to make the
-    /// one of an index.
-    fn drawing(self, random: &mut Random) -> Box<dyn FnMut(u64, &mut Random) -> TokenId> {
+    /// Settles what the family's tokens have in common.
+    fn drawing(self, random: &mut Random) -> Draw {
         let common = random.token();
         let first_id = random.below(1 << 32);
         let dense = move |index| TokenId::from(first_id + index);
@@ -141,12 +143,12 @@ fn near_power_of_two(index: u64) -> TokenId {
     let mut token = TokenId::MIN;
     token.0[31 - usize::from(exponent / 8)] = 1 << (exponent % 8);
     let round = index / 256;
-    let distance = i128::from(round.div_ceil(2)) * if round % 2 == 0 { 1 } else { -1 };
+    let distance = i128::from(round.div_ceil(2)) * if round.is_multiple_of(2) { 1 } else { -1 };
     // Adds the distance's two's complement, byte by byte.
     let mut carry = distance;
     for byte in token.0.iter_mut().rev() {
         carry += i128::from(*byte);
-        *byte = carry as u8;
+        *byte = carry.to_le_bytes()[0];
         carry >>= 8;
     }
     token

@@ -172,3 +172,113 @@ fn chunks(peer: &PeerId, origin: &TokenBlock) -> Chunks {
     }
     chunks
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Bound::{self, Included};
+
+    use super::*;
+    use crate::token::BlockId;
+
+    fn record(id: u64) -> (TokenId, BlockTime) {
+        (id.into(), BlockTime::new(BlockId::from(id + 1), id + 2))
+    }
+
+    /// Suffixes 0, 5, 5, 9, 0 around the ring.
+    const IDS: [u64; 5] = [1_024, 1_029, 2_053, 3_081, 4_096];
+
+    fn oracle() -> Oracle {
+        IDS.map(record).into_iter().collect()
+    }
+
+    #[test]
+    fn ranges_ranks_and_counts() {
+        let oracle = oracle();
+        let ids = |bounds: (Bound<u64>, Bound<u64>)| {
+            let bounds = (bounds.0.map(TokenId::from), bounds.1.map(TokenId::from));
+            let range: Vec<_> = oracle.range(bounds).collect();
+            let mut back: Vec<_> = oracle.range(bounds).rev().collect();
+            back.reverse();
+            assert_eq!(range, back);
+            assert_eq!(oracle.count(bounds), range.len() as u64);
+            range
+        };
+        assert_eq!(ids((Unbounded, Unbounded)), IDS.map(record));
+        assert_eq!(ids((Included(1_029), Included(3_081))), IDS.map(record)[1..4]);
+        assert_eq!(ids((Excluded(1_029), Excluded(3_081))), IDS.map(record)[2..3]);
+        assert_eq!(ids((Included(1_030), Unbounded)), IDS.map(record)[2..]);
+        assert_eq!(ids((Excluded(1_029), Excluded(1_029))), []);
+        assert_eq!(ids((Included(4_000), Included(1_000))), []);
+        assert_eq!(
+            [0, 1_024, 1_025, 4_096, 5_000].map(|id| oracle.rank(&id.into())),
+            [0, 0, 1, 4, 5]
+        );
+        assert_eq!(
+            [0, 2, 4, 5, u64::MAX].map(|i| oracle.select(i)),
+            [Some(record(IDS[0])), Some(record(IDS[2])), Some(record(IDS[4])), None, None,]
+        );
+    }
+
+    /// Ids met, steps, wrapped, complete.
+    fn walked(origin: u64, legs: &[Leg<'_>]) -> (Vec<u64>, u64, bool, bool) {
+        let walk = oracle().walk(&origin.into(), legs);
+        let met = walk.matches.iter().map(|(_, value)| value.time - 2).collect();
+        (met, walk.steps, walk.wrapped, walk.complete)
+    }
+
+    #[test]
+    fn walks_counted_by_hand() {
+        // 1029 is a match, 2053 and 3081 are passed, 4096 is one, then 1024 beyond the end.
+        let walk = walked(1_024, &[Leg::up(&[5, 0])]);
+        assert_eq!(walk, (vec![1_029, 4_096], 4, false, true));
+        // From a token that is not there; the last match lies beyond the end.
+        let walk = walked(2_000, &[Leg::up(&[9, 5])]);
+        assert_eq!(walk, (vec![3_081, 1_029], 5, true, true));
+        let walk = walked(2_000, &[Leg::down(&[0, 0])]);
+        assert_eq!(walk, (vec![1_024, 4_096], 3, true, true));
+        // The origin is never met, though its suffix is sought.
+        let walk = walked(3_081, &[Leg::up(&[9])]);
+        assert_eq!(walk, (vec![], 4, true, false));
+        // What the first leg did not meet, the second seeks before its own.
+        let walk = walked(3_081, &[Leg::up(&[0, 9]), Leg::down(&[5])]);
+        assert_eq!(walk, (vec![4_096], 8, true, false));
+        let walk = walked(1_024, &[Leg::up(&[9, 5]), Leg::down(&[5])]);
+        assert_eq!(walk, (vec![3_081, 2_053, 1_029], 4 + 4, true, true));
+        // Two matches fill the first two legs: the second examines nothing.
+        let walk = walked(1_024, &[Leg::up(&[5, 9]), Leg::down(&[]), Leg::up(&[5])]);
+        assert_eq!(walk, (vec![1_029, 3_081, 1_029], 3 + 1, false, true));
+    }
+
+    #[test]
+    fn a_token_may_be_met_once_in_each_direction() {
+        let walk = walked(2_000, &[Leg::up(&[9]), Leg::down(&[5, 9])]);
+        assert_eq!(walk, (vec![3_081, 1_029, 3_081], 2 + 4, true, true));
+    }
+
+    #[test]
+    fn walks_that_pass_nothing() {
+        assert_eq!(walked(1_029, &[]), (vec![], 0, false, true));
+        assert_eq!(walked(1_029, &[Leg::up(&[])]), (vec![], 0, false, true));
+        let walk = Oracle::default().search_signature(&TokenId::MIN, &[0; CHUNKS]);
+        assert_eq!((walk.steps, walk.wrapped, walk.complete), (0, false, false));
+    }
+
+    #[test]
+    fn chunks_follow_the_vector() {
+        let origin = TokenBlock { token: TokenId([2; 32]), block: BlockId([3; 32]) };
+        let chunks = chunks(&PeerId([1; 32]), &origin);
+        assert_eq!(chunks, [566, 853, 43, 214, 877, 205, 913, 625, 192, 75]);
+    }
+
+    #[test]
+    fn a_signature_exists_only_where_the_token_does_and_all_matched() {
+        let peer = PeerId([1; 32]);
+        assert_eq!(oracle().sign(&1_024.into(), &peer), None);
+        let full: Oracle = (0..2_048).map(record).collect();
+        assert_eq!(full.sign(&2_048.into(), &peer), None);
+        let signed = full.sign(&7.into(), &peer).unwrap();
+        assert_eq!(signed.signature.origin.block, BlockId::from(8));
+        assert_eq!(signed.signature.matches.map(|met| met.token.suffix()), signed.chunks);
+        assert_eq!(signed.signature.check(&peer), Ok(()));
+    }
+}

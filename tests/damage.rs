@@ -1,0 +1,261 @@
+//! Files that are not what was written: the right answer or a typed error, each time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ringstore::testing::keys::{KeyFamily, with_values};
+use ringstore::testing::oracle::Oracle;
+use ringstore::{
+    BlockTime, Error, LoadOptions, Options, PeerId, Record, Result, Store, TokenId, Verification,
+};
+use tempfile::TempDir;
+
+const PEER: PeerId = PeerId([7; 32]);
+
+/// A store that was closed, and what it holds.
+struct Sample {
+    directory: TempDir,
+    oracle: Oracle,
+}
+
+fn sample(tokens: Vec<TokenId>) -> Sample {
+    let directory = tempfile::tempdir().unwrap();
+    let oracle: Oracle = with_values(tokens, 1).collect();
+    let store = Store::create(directory.path().join("store"), &Options::new()).unwrap();
+    let records = oracle.tokens.iter().map(|(token, value)| Ok(Record::new(*token, *value)));
+    store.bulk_load(records, &LoadOptions::new()).unwrap();
+    Sample { directory, oracle }
+}
+
+impl Sample {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("store")
+    }
+
+    fn file(&self, extension: &str) -> PathBuf {
+        let files = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut found = files.filter(|path| path.to_string_lossy().ends_with(extension));
+        found.next().expect("such a file")
+    }
+
+    fn open(&self) -> Result<Store> {
+        Store::open_read_only(self.path(), &Options::new())
+    }
+
+    /// Asks for everything, and counts right answers and errors. Panics at a wrong one.
+    fn ask(&self, store: &Store, context: &str) -> (usize, usize) {
+        let (mut right, mut errors) = (0, 0);
+        let mut judge = |answer: Result<bool>| match answer {
+            Ok(true) => right += 1,
+            Ok(false) => panic!("{context}: a wrong answer"),
+            Err(Error::Damaged(_)) => errors += 1,
+            Err(error) => panic!("{context}: {error}"),
+        };
+        let snapshot = store.snapshot();
+        let oracle = &self.oracle;
+        judge(Ok(snapshot.len() == oracle.len()));
+        for (rank, (token, value)) in (0..).zip(&oracle.tokens) {
+            judge(snapshot.get(token).map(|found| found == Some(*value)));
+            judge(snapshot.rank(token).map(|found| found == rank));
+            judge(snapshot.select(rank).map(|found| found == Some((*token, *value))));
+            let mut absent = *token;
+            absent.0[31] ^= 0x80;
+            judge(snapshot.get(&absent).map(|found| found == oracle.get(&absent)));
+        }
+        for token in oracle.tokens.keys().step_by(40) {
+            judge(snapshot.sign(token, &PEER).map(|found| found == oracle.sign(token, &PEER)));
+        }
+        let all: Result<Vec<_>> = snapshot.range(..).collect();
+        judge(all.map(|found| found.into_iter().eq(oracle.range(..))));
+        let all: Result<Vec<_>> = snapshot.range(..).rev().collect();
+        judge(all.map(|found| found.into_iter().eq(oracle.range(..).rev())));
+        (right, errors)
+    }
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    // Segments are read-only, so they are replaced, as a bad disk would not bother to.
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// Flips one bit of every byte of both files, one at a time.
+fn flip_every_byte(tokens: Vec<TokenId>) {
+    let sample = sample(tokens);
+    let whole = sample.ask(&sample.open().unwrap(), "undamaged");
+    assert_eq!(whole.1, 0);
+    let (mut refused, mut noticed, mut unnoticed) = (0, 0, 0);
+    for extension in ["MANIFEST", ".seg"] {
+        let path = sample.file(extension);
+        let bytes = fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at * 5 % 8);
+            overwrite(&path, &flipped);
+            let context = format!("byte {at} of {}", path.display());
+            match sample.open() {
+                Err(Error::Damaged(_)) => refused += 1,
+                Err(error) => panic!("{context}: {error}"),
+                Ok(store) => match sample.ask(&store, &context) {
+                    (_, 0) => unnoticed += 1,
+                    _ => noticed += 1,
+                },
+            }
+        }
+        overwrite(&path, &bytes);
+    }
+    println!("{refused} flips refused at open, {noticed} noticed by a read, {unnoticed} harmless");
+    assert!(refused > 4096 && noticed > 72 * sample.oracle.tokens.len());
+    assert_eq!(sample.ask(&sample.open().unwrap(), "mended"), whole);
+}
+
+#[test]
+fn any_flipped_byte_gives_right_answers_or_errors() {
+    flip_every_byte(KeyFamily::Uniform.generate(150, 3));
+}
+
+/// The same with fence keys in the file.
+#[test]
+fn any_flipped_byte_of_crowded_keys_gives_right_answers_or_errors() {
+    flip_every_byte(KeyFamily::OutlierOverDense64.generate(150, 3));
+}
+
+#[test]
+fn damage_is_found_at_open_where_that_is_asked_for() {
+    let sample = sample(KeyFamily::Uniform.generate(2_000, 4));
+    let path = sample.file(".seg");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096 + 72 * 1_000] ^= 1;
+    overwrite(&path, &bytes);
+    let options = Options::new().verification(Verification::OnOpen);
+    match Store::open_read_only(sample.path(), &options) {
+        Err(Error::Damaged(damage)) => assert_eq!((damage.part, damage.path), ("records", path)),
+        other => panic!("{other:?}"),
+    }
+    // Not by default, and then only by who reads that very place.
+    let store = sample.open().unwrap();
+    let (right, errors) = sample.ask(&store, "one byte");
+    assert!(errors > 0 && right > 4 * errors, "{right} right, {errors} errors");
+}
+
+#[test]
+fn verify_names_file_section_and_offset() {
+    let sample = sample(KeyFamily::Uniform.generate(2_000, 4));
+    let path = sample.file(".seg");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = 4096 + 72 * 1_000 + 40;
+    bytes[at] ^= 1;
+    overwrite(&path, &bytes);
+    let report = sample.open().unwrap().verify(&|_| std::ops::ControlFlow::Continue(())).unwrap();
+    let [damage] = report.damages.as_slice() else { panic!("{report:?}") };
+    assert_eq!((damage.part, &damage.path), ("records", &path));
+    assert_eq!(damage.offset, at as u64 / 4096 * 4096);
+}
+
+#[test]
+fn cut_and_extended_files_are_refused_by_name() {
+    let sample = sample(KeyFamily::Uniform.generate(100, 5));
+    for extension in ["MANIFEST", ".seg"] {
+        let path = sample.file(extension);
+        let bytes = fs::read(&path).unwrap();
+        let mut longer = bytes.clone();
+        longer.push(0);
+        let cuts = (0..bytes.len()).step_by(if extension == ".seg" { 61 } else { 1 });
+        for wrong in cuts.map(|len| &bytes[..len]).chain([longer.as_slice()]) {
+            overwrite(&path, wrong);
+            match sample.open() {
+                Err(Error::Damaged(damage)) => {
+                    assert_eq!(damage.path, path, "{} bytes", wrong.len())
+                }
+                other => panic!("{} of {} bytes: {other:?}", wrong.len(), bytes.len()),
+            }
+        }
+        overwrite(&path, &bytes);
+    }
+    assert!(sample.open().is_ok());
+}
+
+#[test]
+fn a_segment_of_another_store_is_refused() {
+    let (ours, theirs) =
+        (sample(KeyFamily::Uniform.generate(100, 6)), sample(KeyFamily::Uniform.generate(100, 6)));
+    let path = ours.file(".seg");
+    overwrite(&path, &fs::read(theirs.file(".seg")).unwrap());
+    match ours.open() {
+        Err(Error::Damaged(damage)) => {
+            assert_eq!(damage.path, path);
+            assert!(damage.found.contains("another"), "{damage}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let sample = sample(KeyFamily::Uniform.generate(100, 7));
+    let path = sample.file(".seg");
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(sample.open(), Err(Error::Damaged(damage)) if damage.path == path));
+}
+
+#[test]
+fn a_store_that_lost_its_manifest_is_damaged_and_not_made_anew() {
+    let sample = sample(KeyFamily::Uniform.generate(100, 7));
+    let path = sample.file("MANIFEST");
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(sample.open(), Err(Error::Damaged(damage)) if damage.path == path));
+    let opened = Store::open_or_create(sample.path(), &Options::new());
+    assert!(matches!(opened, Err(Error::Damaged(_))), "{opened:?}");
+}
+
+/// Versions are read before anything else is believed.
+#[test]
+fn versions_that_are_not_known_are_refused_by_number() {
+    let sample = sample(KeyFamily::Uniform.generate(100, 8));
+    for (extension, sealed) in [("MANIFEST", None), (".seg", Some(4096))] {
+        let path = sample.file(extension);
+        let bytes = fs::read(&path).unwrap();
+        let mut later = bytes.clone();
+        later[8] = 77;
+        let body = sealed.unwrap_or(later.len()) - 4;
+        let checksum = crc32fast::hash(&later[..body]);
+        later[body..body + 4].copy_from_slice(&checksum.to_le_bytes());
+        overwrite(&path, &later);
+        match sample.open() {
+            Err(Error::UnknownVersion { found: 77, known: 1, path: named }) => {
+                assert_eq!(named, path)
+            }
+            other => panic!("{extension}: {other:?}"),
+        }
+        overwrite(&path, &bytes);
+    }
+}
+
+#[test]
+fn links_and_pipes_are_not_followed() {
+    let sample = sample(KeyFamily::Uniform.generate(100, 9));
+    let path = sample.file(".seg");
+    let elsewhere = sample.directory.path().join("elsewhere");
+    fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    assert!(matches!(sample.open(), Err(Error::Io { path: named, .. }) if named == path));
+    fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    assert!(matches!(sample.open(), Err(Error::Io { path: named, .. }) if named == path));
+}
+
+#[test]
+fn the_default_value_is_no_answer_for_damage() {
+    // Were a damaged record read as absent or empty, this would not tell.
+    let sample = sample(KeyFamily::Uniform.generate(60, 10));
+    let path = sample.file(".seg");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096..4096 + 72 * 50].fill(0);
+    overwrite(&path, &bytes);
+    let snapshot = sample.open().unwrap().snapshot();
+    for (token, value) in &sample.oracle.tokens {
+        assert_ne!(value, &BlockTime::default());
+        assert!(snapshot.get(token).is_err(), "{token}");
+    }
+}
