@@ -35,6 +35,7 @@ impl Snapshot {
         if !summary.complete {
             return Ok(None);
         }
+        layer.prefetch_records(&positions);
         let mut matches = [TokenBlock::default(); CHUNKS];
         for (met, position) in matches.iter_mut().zip(positions) {
             if let Some(record) = layer.record(position)? {

@@ -71,7 +71,11 @@ impl File {
     }
 }
 
-/// A section being written, chunk by chunk, and the checksums of its chunks.
+/// Files are written up to multiples of this at a time, in one call each, so that the
+/// page cache holds them in pieces that the processor maps with one entry.
+const HUGE_PAGE_LEN: usize = 2 << 20;
+
+/// A section being written, and the checksums of its chunks.
 struct SectionWriter {
     id: SectionId,
     /// Where in the file the section begins.
@@ -80,38 +84,55 @@ struct SectionWriter {
     written: usize,
     buffer: Vec<u8>,
     checksums: Vec<u32>,
+    /// The checksum of the chunk that is not complete yet, and how much it has of it.
+    hasher: crc32fast::Hasher,
+    hashed: usize,
 }
 
 impl SectionWriter {
-    /// About a mebibyte, in whole chunks.
-    const fn buffer_len(id: SectionId) -> usize {
-        (1 << 20) / id.chunk_len() * id.chunk_len()
-    }
-
     fn new(id: SectionId, offset: usize) -> Self {
-        Self { id, offset, written: 0, buffer: Vec::new(), checksums: Vec::new() }
+        Self {
+            id,
+            offset,
+            written: 0,
+            buffer: Vec::new(),
+            checksums: Vec::new(),
+            hasher: crc32fast::Hasher::new(),
+            hashed: 0,
+        }
     }
 
     #[inline]
     fn push(&mut self, bytes: &[u8], file: &File) -> Result<()> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= Self::buffer_len(self.id) { self.write_out(file) } else { Ok(()) }
-    }
-
-    /// Writes the whole chunks that are in the buffer.
-    fn write_out(&mut self, file: &File) -> Result<()> {
-        let chunk_len = self.id.chunk_len();
-        self.write_first(self.buffer.len() / chunk_len * chunk_len, file)
+        let at = self.offset + self.written;
+        let len = (at + 1).next_multiple_of(HUGE_PAGE_LEN) - at;
+        if self.buffer.len() >= len { self.write_first(len, file) } else { Ok(()) }
     }
 
     /// Writes what is left, the last chunk perhaps shorter.
     fn finish(&mut self, file: &File) -> Result<()> {
-        self.write_first(self.buffer.len(), file)
+        self.write_first(self.buffer.len(), file)?;
+        if self.hashed > 0 {
+            self.checksums.push(std::mem::take(&mut self.hasher).finalize());
+            self.hashed = 0;
+        }
+        Ok(())
     }
 
     fn write_first(&mut self, len: usize, file: &File) -> Result<()> {
         let bytes = &self.buffer[..len];
-        self.checksums.extend(bytes.chunks(self.id.chunk_len()).map(checksum));
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(rest.len().min(self.id.chunk_len() - self.hashed));
+            self.hasher.update(part);
+            self.hashed += part.len();
+            if self.hashed == self.id.chunk_len() {
+                self.checksums.push(std::mem::take(&mut self.hasher).finalize());
+                self.hashed = 0;
+            }
+            rest = after;
+        }
         file.write(bytes, self.offset + self.written)?;
         self.written += len;
         self.buffer.drain(..len);

@@ -174,11 +174,14 @@ impl Layer {
         }
     }
 
-    /// Brings a record near.
+    /// Brings records near, all at once. One by one, as a walk meets them, each would
+    /// hold it up until its address is translated.
     #[inline]
-    pub(crate) fn prefetch_record(&self, position: usize) {
-        if let Some((start, segment)) = self.segment_at(position) {
-            segment.prefetch_record(position - start);
+    pub(crate) fn prefetch_records(&self, positions: &[usize]) {
+        for &position in positions {
+            if let Some((start, segment)) = self.segment_at(position) {
+                segment.prefetch_record(position - start);
+            }
         }
     }
 }

@@ -90,9 +90,6 @@ impl Layer {
             }
         };
         summary.steps += (len - region.len()) as u64;
-        if let Some(position) = met {
-            self.prefetch_record(position);
-        }
         Ok(met)
     }
 }
@@ -126,6 +123,7 @@ impl Snapshot {
         let layer = self.layer();
         let mut positions = Vec::with_capacity(legs.iter().map(|leg| leg.suffixes.len()).sum());
         let summary = layer.walk(layer.find(token)?, legs, |position| positions.push(position))?;
+        layer.prefetch_records(&positions);
         let mut matches = Vec::with_capacity(positions.len());
         for position in positions {
             matches.extend(
