@@ -1,7 +1,7 @@
 //! Where the sections of a segment lie.
 //!
 //! Offsets and lengths follow from four facts: how many records there are, how many
-//! buckets the directory has, and which of the two optional sections exist. The
+//! lines the directory has, and which of the two optional sections exist. The
 //! builder writes by this layout, and the reader accepts no other.
 
 use super::{PAGE_LEN, page_align};
@@ -31,11 +31,14 @@ pub(crate) const FENCE_RECORDS: usize = 128;
 /// Bytes of a fence key: a whole token.
 pub(crate) const FENCE_LEN: usize = 32;
 
-/// Bytes of a directory entry.
-pub(crate) const DIRECTORY_ENTRY_LEN: usize = 4;
+/// Bytes of a line of the directory: where it begins, and a byte for each bucket.
+pub(crate) const DIRECTORY_LINE_LEN: usize = 64;
 
-/// Fewest records, on average, of a bucket of the directory.
-pub(crate) const BUCKET_RECORDS: u64 = 8;
+/// Buckets of a line of the directory.
+pub(crate) const BUCKETS_PER_LINE: usize = DIRECTORY_LINE_LEN - 4;
+
+/// Records of a line of the directory, on average: two a bucket.
+pub(crate) const LINE_RECORDS: u64 = 2 * BUCKETS_PER_LINE as u64;
 
 /// Bytes of a checksum.
 pub(crate) const CHECKSUM_LEN: usize = 4;
@@ -102,7 +105,8 @@ pub(crate) struct Section {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Shape {
     pub(crate) records: u64,
-    pub(crate) buckets: u64,
+    /// Lines of the directory.
+    pub(crate) lines: u64,
     pub(crate) has_kinds: bool,
     pub(crate) has_fences: bool,
 }
@@ -118,7 +122,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// The layout of a shape, or `None` if no file could be that long.
     pub(crate) fn of(shape: Shape) -> Option<Self> {
-        let Shape { records, buckets, has_kinds, has_fences } = shape;
+        let Shape { records, lines, has_kinds, has_fences } = shape;
         let blocks = records.div_ceil(BLOCK_RECORDS as u64);
         let mut sections = [Section::default(); SectionId::COUNT];
         let mut offset = PAGE_LEN as u64;
@@ -131,9 +135,7 @@ impl Layout {
                     let tables = blocks.checked_mul(BLOCK_TABLE_LEN as u64)?;
                     records.checked_mul(2)?.checked_add(tables)?
                 }
-                SectionId::Directory => {
-                    buckets.checked_add(1)?.checked_mul(DIRECTORY_ENTRY_LEN as u64)?
-                }
+                SectionId::Directory => lines.checked_mul(DIRECTORY_LINE_LEN as u64)?,
                 SectionId::Kinds if has_kinds => {
                     records.div_ceil(KINDS_PER_LINE as u64) * KINDS_LINE_LEN as u64
                 }
@@ -180,8 +182,8 @@ mod tests {
     use super::*;
 
     fn layout(records: u64) -> Option<Layout> {
-        let buckets = (records / BUCKET_RECORDS).max(1);
-        Layout::of(Shape { records, buckets, has_kinds: false, has_fences: false })
+        let lines = records.div_ceil(LINE_RECORDS);
+        Layout::of(Shape { records, lines, has_kinds: false, has_fences: false })
     }
 
     #[test]
@@ -210,8 +212,9 @@ mod tests {
     #[test]
     fn fences_for_every_record_stay_in_the_budget() {
         let records = 1_000_000u64;
-        let buckets = records / BUCKET_RECORDS;
-        let shape = Shape { records, buckets, has_kinds: false, has_fences: true };
+        // A fifteenth more lines than needed is the most that is left as it is.
+        let lines = records.div_ceil(LINE_RECORDS) * 16 / 15;
+        let shape = Shape { records, lines, has_kinds: false, has_fences: true };
         let bytes = Layout::of(shape).unwrap().file_len as f64 / records as f64;
         assert!(bytes <= 75.0, "{bytes} bytes a record");
     }
@@ -220,7 +223,7 @@ mod tests {
     fn lengths_that_overflow_have_no_layout() {
         assert_eq!(layout(u64::MAX), None);
         assert_eq!(layout(u64::MAX / 72), None);
-        let shape = Shape { records: 1, buckets: u64::MAX, has_kinds: true, has_fences: true };
+        let shape = Shape { records: 1, lines: u64::MAX, has_kinds: true, has_fences: true };
         assert_eq!(Layout::of(shape), None);
     }
 }

@@ -25,17 +25,16 @@ const SCHEMA_TOKEN_BLOCK_TIME: u32 = 1;
 /// Identifies a store; every file carries it.
 pub(crate) type StoreIdBytes = [u8; 16];
 
-/// The linear map from tokens to the buckets of the directory.
+/// The linear map from tokens to the lines of the directory.
 ///
-/// All tokens share their first `skip_bits` bits. The next 64 bits, less `base`,
-/// times `scale`, shifted right by 64 and by `shift`, are the bucket.
+/// All tokens share their first `skip_bits` bits. The next 64 bits, less `base`, times
+/// `scale`, are the line in units of 2^-64.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BucketMap {
     pub(crate) skip_bits: u32,
-    pub(crate) shift: u32,
     pub(crate) base: u64,
     pub(crate) scale: u64,
-    pub(crate) buckets: u64,
+    pub(crate) lines: u64,
 }
 
 /// What the header of a segment says.
@@ -78,10 +77,10 @@ struct RawHeader {
     min: [u8; 32],
     max: [u8; 32],
     skip_bits: U32,
-    shift: U32,
+    zero_before_base: U32,
     base: U64,
     scale: U64,
-    buckets: U64,
+    lines: U64,
     sections: [RawSection; SectionId::COUNT],
     zero: [u8; PAGE_LEN - 344],
     roots_checksum: U32,
@@ -119,7 +118,7 @@ impl Header {
     pub(crate) fn layout(&self) -> Option<Layout> {
         Layout::of(Shape {
             records: self.records,
-            buckets: self.map.buckets,
+            lines: self.map.lines,
             has_kinds: self.has_kinds,
             has_fences: self.has_fences,
         })
@@ -140,10 +139,10 @@ impl Header {
             min: self.min.0,
             max: self.max.0,
             skip_bits: self.map.skip_bits.into(),
-            shift: self.map.shift.into(),
+            zero_before_base: U32::ZERO,
             base: self.map.base.into(),
             scale: self.map.scale.into(),
-            buckets: self.map.buckets.into(),
+            lines: self.map.lines.into(),
             sections: raw_sections(layout),
             zero: [0; PAGE_LEN - 344],
             roots_checksum: self.roots_checksum.into(),
@@ -180,10 +179,7 @@ impl Header {
         if self.min > self.max || (self.min == self.max) != (self.records == 1) {
             return Err("a key range that does not fit the number of records");
         }
-        if !(1..=self.records).contains(&self.map.buckets)
-            || self.map.skip_bits > 255
-            || self.map.shift > 63
-        {
+        if !(1..=self.records).contains(&self.map.lines) || self.map.skip_bits > 255 {
             return Err("a directory that does not fit the number of records");
         }
         Ok(())
@@ -256,10 +252,9 @@ impl Header {
             max: TokenId(raw.max),
             map: BucketMap {
                 skip_bits: raw.skip_bits.get(),
-                shift: raw.shift.get(),
                 base: raw.base.get(),
                 scale: raw.scale.get(),
-                buckets: raw.buckets.get(),
+                lines: raw.lines.get(),
             },
             has_kinds: raw.sections[SectionId::Kinds as usize].len != 0,
             has_fences: raw.sections[SectionId::Fences as usize].len != 0,
@@ -316,7 +311,7 @@ pub(crate) fn reseal(file: &mut [u8]) {
     let Ok((raw, _)) = RawHeader::read_from_prefix(file) else { return };
     let shape = Shape {
         records: raw.records.get(),
-        buckets: raw.buckets.get(),
+        lines: raw.lines.get(),
         has_kinds: raw.sections[SectionId::Kinds as usize].len != 0,
         has_fences: raw.sections[SectionId::Fences as usize].len != 0,
     };

@@ -1,31 +1,42 @@
 //! The prefix directory: where in the records a token must be.
 //!
 //! Ids are hashes more often than not, so a token's leading bits say where it lies
-//! almost exactly. The directory maps them linearly onto *buckets* of eight records
-//! or a few more, and holds the position at which each bucket begins. What the map
-//! leaves over, the fraction, is where in the bucket to look first.
+//! almost exactly. The directory maps them linearly onto *buckets* of two records on
+//! average, sixty of which share a *line* of 64 bytes: the position at which the line
+//! begins, and, in a byte each, how many records on each bucket ends. So one access to
+//! memory says which few records a token can be among.
 //!
-//! Bits that the smallest and the largest token share say nothing and are skipped,
-//! so that small numbers in 32 bytes spread as well as hashes do. Keys that crowd
-//! into few buckets are found by the fence keys instead; see
-//! [`Segment`](crate::Segment).
+//! Bits that the smallest and the largest token share say nothing and are skipped, so
+//! that small numbers in 32 bytes spread as well as hashes do. Where keys crowd, a byte
+//! cannot count them; it then says 255, *or more*, and a bucket ends where the next
+//! line begins. Such buckets are full of records, and the fence keys, the tokens of
+//! every 128th record, find the right ones; see [`Segment`](crate::Segment).
 
-use crate::format::layout::{BUCKET_RECORDS, DIRECTORY_ENTRY_LEN};
+use crate::format::layout::{BUCKETS_PER_LINE, DIRECTORY_LINE_LEN, LINE_RECORDS};
 use crate::format::segment::BucketMap;
 use crate::token::TokenId;
 
-/// Where a token falls: a bucket, and the fraction of the bucket below it in 2^-64.
+/// Where a token falls: a line of the directory, and the fraction of the line below it,
+/// in 2^-64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Place {
-    pub(crate) bucket: usize,
+    pub(crate) line: usize,
     fraction: u64,
 }
 
 impl Place {
+    /// The bucket of the line, below 60, and where in the bucket to look first, of so
+    /// many records.
+    #[inline]
+    pub(crate) fn bucket(self) -> usize {
+        ((u128::from(self.fraction) * BUCKETS_PER_LINE as u128) >> 64) as usize
+    }
+
     /// Where in a bucket of so many records to look first.
     #[inline]
     pub(crate) fn guess(self, records: usize) -> usize {
-        ((u128::from(self.fraction) * records as u128) >> 64) as usize
+        let within = self.fraction.wrapping_mul(BUCKETS_PER_LINE as u64);
+        ((u128::from(within) * records as u128) >> 64) as usize
     }
 }
 
@@ -35,30 +46,33 @@ impl BucketMap {
         let skip_bits = shared_bits(min, max).min(255);
         let base = window(min, skip_bits);
         let range = window(max, skip_bits).saturating_sub(base);
-        let buckets = (records / BUCKET_RECORDS).clamp(1, range.max(1));
-        let scale =
-            ((u128::from(buckets) << 64) / (u128::from(range) + 1)).min(u128::from(u64::MAX));
-        Self { skip_bits, shift: 0, base, scale: scale as u64, buckets }
+        let lines = records.div_ceil(LINE_RECORDS).clamp(1, range.max(1));
+        let scale = ((u128::from(lines) << 64) / (u128::from(range) + 1)).min(u128::from(u64::MAX));
+        Self { skip_bits, base, scale: scale as u64, lines }
     }
 
-    /// The same map with every 2^`by` neighbouring buckets made one.
-    pub(crate) fn coarser(self, by: u32) -> Self {
-        Self { shift: self.shift + by, buckets: self.buckets.div_ceil(1 << by), ..self }
+    /// The eight bytes in which tokens of the map differ first, as a number: its order is
+    /// theirs, but for tokens that are equal there.
+    #[inline]
+    pub(crate) fn key(&self, token: &TokenId) -> u64 {
+        let from = (self.skip_bits / 8).min(24) as usize;
+        let bytes = token.0.get(from..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 
     /// Where a token falls; clamped for tokens outside the range of the map.
     ///
-    /// Never descends from a token to a larger one, and the bucket is below
-    /// `buckets`, if both share the skipped bits with the tokens of the map.
+    /// Never descends from a token to a larger one, and the line is below `lines`, if
+    /// both share the skipped bits with the tokens of the map.
     #[inline]
     pub(crate) fn place(&self, token: &TokenId) -> Place {
         let offset = window(token, self.skip_bits).saturating_sub(self.base);
-        let product = (u128::from(offset) * u128::from(self.scale)) >> self.shift;
-        let bucket = (product >> 64) as u64;
-        if bucket < self.buckets {
-            Place { bucket: bucket as usize, fraction: product as u64 }
+        let product = u128::from(offset) * u128::from(self.scale);
+        let line = (product >> 64) as u64;
+        if line < self.lines {
+            Place { line: line as usize, fraction: product as u64 }
         } else {
-            Place { bucket: (self.buckets - 1) as usize, fraction: u64::MAX }
+            Place { line: (self.lines - 1) as usize, fraction: u64::MAX }
         }
     }
 }
@@ -101,20 +115,85 @@ fn window(token: &TokenId, skip_bits: u32) -> u64 {
     (u128::from_be_bytes(window) << (skip_bits % 8) >> 64) as u64
 }
 
-/// The positions at which a bucket begins and ends, clamped to `records`.
-#[inline]
-pub(crate) fn bucket_range(directory: &[u8], bucket: usize, records: usize) -> (usize, usize) {
-    let entry = |index: usize| {
-        let at = index * DIRECTORY_ENTRY_LEN;
-        match directory.get(at..at + DIRECTORY_ENTRY_LEN).and_then(<[u8]>::first_chunk) {
-            Some(bytes) => (u32::from_le_bytes(*bytes) as usize).min(records),
-            None => records,
-        }
-    };
-    let start = entry(bucket);
-    (start, entry(bucket + 1).max(start))
-}
+/// A line of the directory, read from bytes that are not trusted, or being filled.
+#[derive(Clone, Copy, bytemuck::TransparentWrapper)]
+#[repr(transparent)]
+pub(crate) struct Line([u8; DIRECTORY_LINE_LEN]);
 
+/// Bytes of the position at which a line begins.
+const START_LEN: usize = 4;
+
+impl Line {
+    /// From so many records of a line on, a byte cannot say where a bucket ends.
+    pub(crate) const RECORDS_END: usize = u8::MAX as usize;
+
+    /// The line of a number, if the directory has one.
+    #[inline]
+    pub(crate) fn read(directory: &[u8], line: usize) -> Option<&Self> {
+        let at = line * DIRECTORY_LINE_LEN;
+        let bytes: &[u8; DIRECTORY_LINE_LEN] =
+            directory.get(at..at + DIRECTORY_LINE_LEN)?.first_chunk()?;
+        Some(bytemuck::TransparentWrapper::wrap_ref(bytes))
+    }
+
+    /// A line that begins at a position and has no records yet.
+    pub(crate) fn starting_at(position: usize) -> Self {
+        let mut bytes = [0; DIRECTORY_LINE_LEN];
+        bytes[..START_LEN].copy_from_slice(&(position as u32).to_le_bytes());
+        Self(bytes)
+    }
+
+    /// Says that a bucket, and so each one after it, ends after so many records of the
+    /// line, or more than a byte can say.
+    pub(crate) fn end_at(&mut self, bucket: usize, records: usize) {
+        self.0[START_LEN + bucket..].fill(records.min(Self::RECORDS_END) as u8);
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; DIRECTORY_LINE_LEN] {
+        &self.0
+    }
+
+    /// The position of the first record.
+    #[inline]
+    pub(crate) fn start(&self) -> usize {
+        u32::from_le_bytes(*self.0.first_chunk::<START_LEN>().unwrap_or(&[0; START_LEN])) as usize
+    }
+
+    /// After how many records of the line a bucket ends; `None` if a byte cannot say.
+    #[inline]
+    fn end(&self, bucket: usize) -> Option<usize> {
+        self.0.get(START_LEN + bucket).copied().filter(|&end| end < u8::MAX).map(usize::from)
+    }
+
+    /// Whether the ends of the buckets ascend to so many records, as far as bytes say.
+    pub(crate) fn is_ascending(&self, records: usize) -> bool {
+        let ends = &self.0[START_LEN..];
+        ends.is_sorted()
+            && usize::from(ends[BUCKETS_PER_LINE - 1]) == records.min(Self::RECORDS_END)
+    }
+
+    /// The positions at which a bucket begins and ends, clamped to `records`. `next`
+    /// says where the next line begins, and is asked only if need be.
+    #[inline]
+    pub(crate) fn range(
+        &self,
+        bucket: usize,
+        records: usize,
+        next: impl FnOnce() -> usize,
+    ) -> (usize, usize) {
+        let line = self.start();
+        let start = match bucket.checked_sub(1) {
+            Some(before) => line + self.end(before).unwrap_or(Self::RECORDS_END),
+            None => line,
+        };
+        let end = match self.end(bucket) {
+            Some(end) => line + end,
+            None => next(),
+        };
+        let start = start.min(records);
+        (start, end.clamp(start, records))
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,19 +221,17 @@ mod tests {
     fn check_map(tokens: &[TokenId]) {
         let (min, max) = (tokens.first().unwrap(), tokens.last().unwrap());
         for records in [1, 7, 8, 64, 1_000, 1 << 20, (1 << 32) - 1] {
-            for coarser in 0..3 {
-                let map = BucketMap::new(records, min, max).coarser(coarser);
-                assert!(map.buckets >= 1 && map.buckets <= records);
-                let mut last = None;
-                for token in tokens {
-                    let place = map.place(token);
-                    assert!((place.bucket as u64) < map.buckets);
-                    assert!(Some(place) >= last, "{token} falls before its predecessor");
-                    for records in [0, 1, 8, 1_000] {
-                        assert!(place.guess(records) <= records);
-                    }
-                    last = Some(place);
+            let map = BucketMap::new(records, min, max);
+            assert!(map.lines >= 1 && map.lines <= records.div_ceil(LINE_RECORDS));
+            let mut last = None;
+            for token in tokens {
+                let place = map.place(token);
+                assert!((place.line as u64) < map.lines && place.bucket() < BUCKETS_PER_LINE);
+                assert!(Some(place) >= last, "{token} falls before its predecessor");
+                for records in [1, 8, 1_000] {
+                    assert!(place.guess(records) < records);
                 }
+                last = Some(place);
             }
         }
     }
@@ -189,19 +266,55 @@ mod tests {
     fn dense_numbers_spread_over_all_buckets() {
         let tokens: Vec<_> = (1..=4_096).map(TokenId::from).collect();
         let map = BucketMap::new(4_096, &tokens[0], &tokens[4_095]);
-        let mut counts = vec![0u32; map.buckets as usize];
+        let mut counts = vec![[0; BUCKETS_PER_LINE]; map.lines as usize];
         for token in &tokens {
-            counts[map.place(token).bucket] += 1;
+            let place = map.place(token);
+            counts[place.line][place.bucket()] += 1;
         }
-        assert!(counts.iter().all(|&count| count <= 2 * BUCKET_RECORDS as u32), "{counts:?}");
+        assert!(counts.iter().flatten().all(|&count| (1..=3).contains(&count)), "{counts:?}");
     }
 
     #[test]
-    fn entries_that_lie_are_clamped() {
-        let entries: Vec<u8> = [5u32, 900, 3].iter().flat_map(|e| e.to_le_bytes()).collect();
-        assert_eq!(bucket_range(&entries, 0, 100), (5, 100));
-        assert_eq!(bucket_range(&entries, 1, 100), (100, 100));
-        assert_eq!(bucket_range(&entries, 2, 100), (3, 100));
-        assert_eq!(bucket_range(&entries, 7, 100), (100, 100));
+    fn buckets_of_a_line_join() {
+        let mut line = Line::starting_at(1_000);
+        line.end_at(3, 2);
+        line.end_at(7, 5);
+        line.end_at(59, 6);
+        let read = *Line::read(line.bytes(), 0).unwrap();
+        let mut position = 1_000;
+        for bucket in 0..BUCKETS_PER_LINE {
+            let (start, end) = read.range(bucket, 2_000, || unreachable!());
+            assert_eq!(start, position);
+            assert_eq!(
+                end - start,
+                [(3, 2), (7, 3), (59, 1)].iter().find(|at| at.0 == bucket).map_or(0, |at| at.1)
+            );
+            position = end;
+        }
+    }
+
+    #[test]
+    fn more_than_a_byte_can_say_ends_with_the_line() {
+        let mut line = Line::starting_at(10);
+        line.end_at(5, 3);
+        line.end_at(6, 400);
+        assert_eq!(line.range(5, 5_000, || unreachable!()), (10, 13));
+        assert_eq!(line.range(6, 5_000, || 700), (13, 700));
+        assert_eq!(line.range(7, 5_000, || 700), (265, 700));
+        assert_eq!(line.range(59, 5_000, || 700), (265, 700));
+    }
+
+    #[test]
+    fn lines_that_lie_are_clamped() {
+        let mut line = Line::starting_at(900);
+        line.end_at(0, 50);
+        assert_eq!(line.range(0, 100, || 0), (100, 100));
+        assert_eq!(line.range(0, 920, || 0), (900, 920));
+        line.0[START_LEN..].fill(255);
+        assert_eq!(line.range(1, 2_000, || 7), (1_155, 1_155));
+        line.0[START_LEN] = 9;
+        line.0[START_LEN + 1] = 3;
+        assert_eq!(line.range(1, 2_000, || 7), (909, 909));
+        assert!(Line::read(&line.0, 1).is_none());
     }
 }

@@ -8,8 +8,7 @@
 //! How many records will come is known only as an upper bound, for instance when
 //! inputs are merged that may hold the same tokens. Each section is written where it
 //! would begin if that many came. If fewer did, the sections after the records are
-//! moved down in the end, and neighbouring buckets of the directory are joined until
-//! they hold eight records or more on average again.
+//! moved down in the end, and if far fewer did, the directory is made anew.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -17,13 +16,14 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::format::kinds::{Kind, KindCounts, KindsLine};
 use crate::format::layout::{
-    BLOCK_RECORDS, BUCKET_RECORDS, CHECKSUM_LEN, DIRECTORY_ENTRY_LEN, FENCE_LEN, FENCE_RECORDS,
-    KINDS_LINE_LEN, KINDS_PER_LINE, Layout, RECORDS_END, SectionId, Shape,
+    BLOCK_RECORDS, CHECKSUM_LEN, FENCE_LEN, FENCE_RECORDS, KINDS_LINE_LEN, KINDS_PER_LINE, Layout,
+    RECORDS_END, SectionId, Shape,
 };
 use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{BucketMap, Header, StoreIdBytes};
 use crate::format::{PAGE_LEN, checksum};
 use crate::io::DiskFile;
+use crate::search::directory::Line;
 use crate::search::postings::write_block;
 use crate::token::{Record, TokenId};
 
@@ -41,8 +41,8 @@ pub(crate) struct SegmentPlan {
 pub(crate) struct SegmentBuilder {
     file: File,
     plan: SegmentPlan,
-    map: BucketMap,
-    sections: [SectionWriter; 4],
+    sections: [SectionWriter; 3],
+    directory: DirectoryWriter,
     /// Suffixes of the block of records that is being filled.
     suffixes: Vec<u16>,
     line: KindsLine,
@@ -50,9 +50,6 @@ pub(crate) struct SegmentBuilder {
     records: u64,
     min: TokenId,
     last: TokenId,
-    /// Where the bucket of the last record begins, and how full the fullest is.
-    bucket_start: u64,
-    longest_bucket: u64,
 }
 
 /// A file that has no name yet that anybody would look for, and its path for messages.
@@ -161,8 +158,7 @@ impl SectionWriter {
 
 const RECORDS: usize = 0;
 const POSTINGS: usize = 1;
-const DIRECTORY: usize = 2;
-const KINDS: usize = 3;
+const KINDS: usize = 2;
 
 impl SegmentBuilder {
     /// Begins a segment in an empty file. `path` is for messages only.
@@ -172,21 +168,19 @@ impl SegmentBuilder {
         }
         let map = BucketMap::new(plan.records_max, &plan.bounds.0, &plan.bounds.1);
         let layout = layout_of(plan.records_max, &map, true, false)?;
-        let sections =
-            [SectionId::Records, SectionId::Postings, SectionId::Directory, SectionId::Kinds]
-                .map(|id| SectionWriter::new(id, layout.section(id).offset));
+        let sections = [SectionId::Records, SectionId::Postings, SectionId::Kinds]
+            .map(|id| SectionWriter::new(id, layout.section(id).offset));
+        let directory = DirectoryWriter::new(map, layout.section(SectionId::Directory).offset);
         Ok(Self {
             file: File { file, path },
-            map,
             sections,
+            directory,
             suffixes: Vec::with_capacity(BLOCK_RECORDS),
             line: KindsLine::default(),
             counts: KindCounts::default(),
             records: 0,
             min: plan.bounds.0,
             last: plan.bounds.0,
-            bucket_start: 0,
-            longest_bucket: 0,
             plan,
         })
     }
@@ -213,7 +207,7 @@ impl SegmentBuilder {
         if self.suffixes.len() == BLOCK_RECORDS {
             self.write_postings()?;
         }
-        self.push_bucket(self.map.place(token).bucket)?;
+        self.directory.push(token, &self.file)?;
         if kind != Kind::Fresh || self.counts != KindCounts::default() {
             self.push_kind(kind)?;
         }
@@ -226,21 +220,6 @@ impl SegmentBuilder {
         write_block(&self.suffixes, &mut postings.buffer);
         self.suffixes.clear();
         postings.push(&[], &self.file)
-    }
-
-    /// Enters the position of the coming record as the beginning of all buckets after
-    /// the last one, up to the given.
-    fn push_bucket(&mut self, bucket: usize) -> Result<()> {
-        let directory = &mut self.sections[DIRECTORY];
-        let position = (self.records as u32).to_le_bytes();
-        if directory.len() / DIRECTORY_ENTRY_LEN <= bucket {
-            self.longest_bucket = self.longest_bucket.max(self.records - self.bucket_start);
-            self.bucket_start = self.records;
-        }
-        while directory.len() / DIRECTORY_ENTRY_LEN <= bucket {
-            directory.push(&position, &self.file)?;
-        }
-        Ok(())
     }
 
     /// Enters a kind, and, if it is the first that is not fresh, all kinds before it.
@@ -269,33 +248,37 @@ impl SegmentBuilder {
         if !self.suffixes.is_empty() {
             self.write_postings()?;
         }
-        self.push_bucket(self.map.buckets as usize)?;
         let has_kinds = self.counts != KindCounts::default();
         if has_kinds {
             self.write_kinds_line()?;
         }
-        for section in &mut self.sections {
-            section.finish(&self.file)?;
-        }
         let file = &self.file;
-        let [records, mut postings, mut directory, mut kinds] = self.sections;
+        for section in &mut self.sections {
+            section.finish(file)?;
+        }
+        let [records, mut postings, mut kinds] = self.sections;
+        let mut directory = self.directory;
+        directory.finish(file)?;
 
-        let map = joined(self.map, self.records);
+        let map = if self.records < self.plan.records_max / 16 * 15 {
+            BucketMap::new(self.records, &self.min, &self.last)
+        } else {
+            directory.map
+        };
         let layout = layout_of(self.records, &map, has_kinds, false)?;
         postings.move_down(layout.section(SectionId::Postings).offset, file)?;
         let directory_offset = layout.section(SectionId::Directory).offset;
-        let longest_bucket;
-        if map == self.map {
-            directory.move_down(directory_offset, file)?;
-            longest_bucket = self.longest_bucket;
+        if map == directory.map {
+            directory.lines.move_down(directory_offset, file)?;
+            kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
         } else {
-            (directory, longest_bucket) =
-                join_buckets(&directory, self.map, map, directory_offset, file)?;
+            // The kinds lie behind the larger directory; out of the way of the new one.
+            kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
+            directory = write_directory_again(map, directory_offset, &records, file)?;
         }
-        kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
-        let has_fences = longest_bucket > FENCE_RECORDS as u64;
+        let has_fences = directory.longest_bucket > FENCE_RECORDS;
         let layout = layout_of(self.records, &map, has_kinds, has_fences)?;
-        let mut sections = vec![records, postings, directory, kinds];
+        let mut sections = vec![records, postings, directory.lines, kinds];
         if has_fences {
             let offset = layout.section(SectionId::Fences).offset;
             sections.push(write_fences(offset, &sections[RECORDS], file)?);
@@ -360,47 +343,96 @@ impl SegmentBuilder {
 }
 
 fn layout_of(records: u64, map: &BucketMap, has_kinds: bool, has_fences: bool) -> Result<Layout> {
-    Layout::of(Shape { records, buckets: map.buckets, has_kinds, has_fences })
+    Layout::of(Shape { records, lines: map.lines, has_kinds, has_fences })
         .ok_or(Error::TooManyRecords { max: RECORDS_END - 1, found: records })
 }
 
-/// The map with buckets joined so that they hold eight records or more on average.
-fn joined(map: BucketMap, records: u64) -> BucketMap {
-    let buckets_max = (records / BUCKET_RECORDS).max(1);
-    (0..32).map(|by| map.coarser(by)).find(|map| map.buckets <= buckets_max).unwrap_or(map)
+/// The directory being written, line by line.
+struct DirectoryWriter {
+    map: BucketMap,
+    lines: SectionWriter,
+    /// The line that is being filled, its number, and how many records it has.
+    line: Line,
+    line_index: usize,
+    line_records: usize,
+    /// The bucket of the last record, and how many records a search for one in it has
+    /// to reckon with.
+    bucket: usize,
+    bucket_records: usize,
+    longest_bucket: usize,
+    records: usize,
 }
 
-/// Writes the directory anew with its buckets joined as `to` has them, and finds out
-/// how many records the fullest one holds. It is written to no higher offset than it
-/// was, so that no entry is overwritten before it is read.
-fn join_buckets(
-    fine: &SectionWriter,
-    from: BucketMap,
-    to: BucketMap,
+impl DirectoryWriter {
+    fn new(map: BucketMap, offset: usize) -> Self {
+        Self {
+            map,
+            lines: SectionWriter::new(SectionId::Directory, offset),
+            line: Line::starting_at(0),
+            line_index: 0,
+            line_records: 0,
+            bucket: 0,
+            bucket_records: 0,
+            longest_bucket: 0,
+            records: 0,
+        }
+    }
+
+    /// Enters the token of the next record.
+    #[inline]
+    fn push(&mut self, token: &TokenId, file: &File) -> Result<()> {
+        let place = self.map.place(token);
+        while self.line_index < place.line {
+            self.write_line(file)?;
+        }
+        let bucket = place.bucket();
+        if bucket != self.bucket && self.line_records < Line::RECORDS_END {
+            self.bucket_records = 0;
+        }
+        self.bucket = bucket;
+        self.bucket_records += 1;
+        self.longest_bucket = self.longest_bucket.max(self.bucket_records);
+        self.line_records += 1;
+        self.line.end_at(bucket, self.line_records);
+        self.records += 1;
+        Ok(())
+    }
+
+    fn write_line(&mut self, file: &File) -> Result<()> {
+        self.lines.push(self.line.bytes(), file)?;
+        self.line = Line::starting_at(self.records);
+        self.line_index += 1;
+        (self.line_records, self.bucket, self.bucket_records) = (0, 0, 0);
+        Ok(())
+    }
+
+    fn finish(&mut self, file: &File) -> Result<()> {
+        while self.line_index < self.map.lines as usize {
+            self.write_line(file)?;
+        }
+        self.lines.finish(file)
+    }
+}
+
+/// Writes the directory by another map, from the records as they were written.
+fn write_directory_again(
+    map: BucketMap,
     offset: usize,
+    records: &SectionWriter,
     file: &File,
-) -> Result<(SectionWriter, u64)> {
-    let joined = 1 << (to.shift - from.shift);
-    let mut directory = SectionWriter::new(SectionId::Directory, offset);
-    let (mut longest, mut last) = (0, 0);
-    let mut buffer = vec![0; 1 << 20];
-    for done in (0..fine.written).step_by(buffer.len()) {
-        let len = buffer.len().min(fine.written - done);
+) -> Result<DirectoryWriter> {
+    let mut directory = DirectoryWriter::new(map, offset);
+    let mut buffer = vec![0; BLOCK_RECORDS * Record::LEN];
+    for done in (0..records.written).step_by(buffer.len()) {
+        let len = buffer.len().min(records.written - done);
         let bytes = &mut buffer[..len];
-        file.read(bytes, fine.offset + done)?;
-        for (index, entry) in
-            (done / DIRECTORY_ENTRY_LEN..).zip(bytes.as_chunks::<DIRECTORY_ENTRY_LEN>().0)
-        {
-            if index % joined == 0 || index as u64 == from.buckets {
-                let position = u32::from_le_bytes(*entry);
-                longest = longest.max(position - last);
-                last = position;
-                directory.push(entry, file)?;
-            }
+        file.read(bytes, records.offset + done)?;
+        for record in bytemuck::cast_slice::<u8, Record>(bytes) {
+            directory.push(&record.token, file)?;
         }
     }
     directory.finish(file)?;
-    Ok((directory, u64::from(longest)))
+    Ok(directory)
 }
 
 /// Writes every 128th token, read back from the records.

@@ -1,34 +1,38 @@
 //! Reading a segment.
 //!
-//! A token is found in two or three accesses to memory: an entry of the prefix
-//! directory says which few records it can be among, and the fraction that the
-//! directory's map leaves over says at which of them to look first. Where keys crowd
-//! so that a bucket of the directory holds more than 128 records, the fence keys, the
-//! tokens of every 128th record, are searched before the records are.
+//! A token is found in two accesses to memory: a line of the prefix directory says which
+//! few records it can be among, and those lie side by side. Where keys crowd so that a
+//! bucket of the directory holds more than 128 records, the fence keys, the tokens of
+//! every 128th record, are searched before the records are.
 //!
 //! Nothing that is read is trusted. Each chunk is compared with its checksum when it
 //! is touched for the first time; and as checksums can be right over wrong contents,
 //! every number that is used as an index is bounded first.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use super::touched::Touched;
+use bytemuck::TransparentWrapper;
+
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, KindCounts, KindsLine};
 use crate::format::layout::{
-    BLOCK_LEN, BLOCK_RECORDS, CHECKSUM_LEN, DIRECTORY_ENTRY_LEN, FENCE_LEN, FENCE_RECORDS,
+    BLOCK_LEN, BLOCK_RECORDS, CHECKSUM_LEN, DIRECTORY_LINE_LEN, FENCE_LEN, FENCE_RECORDS,
     KINDS_LINE_LEN, KINDS_PER_LINE, Layout, SectionId,
 };
 use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{Header, header_checksum};
 use crate::format::{PAGE_LEN, checksum};
 use crate::options::Verification;
-use crate::search::directory::{bucket_range, interpolate};
+use crate::search::directory::{Line, Place, interpolate};
 use crate::search::gallop::gallop;
 use crate::search::postings::Block;
 use crate::search::simd::prefetch;
 use crate::token::{Record, TokenId};
+
+/// Records of a bucket that are looked at together; most buckets hold no more.
+const WINDOW_RECORDS: usize = 4;
 
 /// A segment over any bytes: a mapped file, a vector, a fuzzer's input.
 ///
@@ -125,10 +129,12 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// [`Error::Damaged`] where the bytes are, or where there is no such position.
     #[inline]
     pub fn record(&self, position: usize) -> Result<&Record> {
-        match self.records(position..position.saturating_add(1))? {
-            [record] => Ok(record),
-            _ => Err(self.damage(SectionId::Records, 0, "a position of a record", position)),
+        if position >= self.len() {
+            return Err(self.damage(SectionId::Records, 0, "a position of a record", position));
         }
+        self.check_records(position..position + 1)?;
+        self.checked_record(position)
+            .ok_or_else(|| self.damage(SectionId::Records, 0, "a record", "the end"))
     }
 
     /// The records at a range of positions, cut to those that exist.
@@ -140,17 +146,25 @@ impl<B: AsRef<[u8]>> Segment<B> {
     pub fn records(&self, positions: Range<usize>) -> Result<&[Record]> {
         let end = positions.end.min(self.len());
         let start = positions.start.min(end);
-        let bytes = start * Record::LEN..end * Record::LEN;
-        self.check(SectionId::Records, &bytes)?;
-        Ok(self.records_unchecked(bytes))
+        self.check_records(start..end)?;
+        Ok(self.records_unchecked(start * Record::LEN..end * Record::LEN))
+    }
+
+    /// Checks the records at a range of positions that exist.
+    #[inline]
+    fn check_records(&self, positions: Range<usize>) -> Result<()> {
+        self.check(
+            SectionId::Records,
+            &(positions.start * Record::LEN..positions.end * Record::LEN),
+        )
     }
 
     /// The record at a position that was checked before; `None` if there is no such
     /// position.
     #[inline]
     pub(crate) fn checked_record(&self, position: usize) -> Option<&Record> {
-        let start = position * Record::LEN;
-        self.records_unchecked(start..start + Record::LEN).first()
+        let bytes: &[u8; Record::LEN] = self.array(SectionId::Records, position * Record::LEN)?;
+        (position < self.len()).then(|| bytemuck::from_bytes(bytes))
     }
 
     /// The records in a range of bytes of their section.
@@ -160,7 +174,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         bytemuck::try_cast_slice(bytes).unwrap_or(&[])
     }
 
-    /// Finds a token.
+    /// Finds a token. If it is there, its record was checked.
     ///
     /// Two or three accesses to memory for tokens spread like hashes, a logarithmic
     /// number for any others.
@@ -170,29 +184,96 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// [`Error::Damaged`].
     #[inline]
     pub fn find(&self, token: &TokenId) -> Result<Found> {
-        if token <= &self.header.min {
-            return Ok(Found { position: 0, exact: token == &self.header.min });
-        }
-        if token > &self.header.max {
-            return Ok(Found { position: self.len(), exact: false });
+        // Tokens that share the skipped bits are told apart from the others by the map.
+        if self.header.map.skip_bits > 0 {
+            if token < &self.header.min {
+                return Ok(Found { position: 0, exact: false });
+            }
+            if token > &self.header.max {
+                return Ok(Found { position: self.len(), exact: false });
+            }
         }
         let place = self.header.map.place(token);
-        let at = place.bucket * DIRECTORY_ENTRY_LEN;
-        self.check(SectionId::Directory, &(at..at + 2 * DIRECTORY_ENTRY_LEN))?;
-        let (start, end) =
-            bucket_range(self.section(SectionId::Directory), place.bucket, self.len());
-        let (start, records, guess) = if end - start <= FENCE_RECORDS {
-            let guess = place.guess(end - start);
-            self.prefetch_records(start + guess);
-            (start, self.records(start..end)?, guess)
+        let (start, end) = self.bucket_range(place)?;
+        if end - start <= WINDOW_RECORDS
+            && let Some(window) = self.window(start)
+        {
+            self.check_records(start..end)?;
+            if let Some(found) = self.find_in_window(window, end - start, token) {
+                return Ok(Found { position: start + found.position, ..found });
+            }
+        }
+        let (range, guess) = if end - start <= FENCE_RECORDS {
+            (start..end, place.guess(end - start))
         } else {
-            let (range, guess) = self.search_fences(start..end, token)?;
-            (range.start, self.records(range)?, guess)
+            self.search_fences(start..end, token)?
         };
+        let records = self.records(range.clone())?;
         let below =
             gallop(records.len(), guess, |i| records.get(i).is_some_and(|r| r.token < *token));
         let exact = records.get(below).is_some_and(|record| record.token == *token);
-        Ok(Found { position: start + below, exact })
+        Ok(Found { position: range.start + below, exact })
+    }
+
+    /// Finds a token among the first `len` records of a window; `None` if another one is
+    /// equal in the bits that are compared.
+    ///
+    /// Looks at all of them without asking which, so that the processor goes on to what
+    /// comes next while they are still on their way.
+    #[inline]
+    fn find_in_window(
+        &self,
+        window: &[Record; WINDOW_RECORDS],
+        len: usize,
+        token: &TokenId,
+    ) -> Option<Found> {
+        let map = &self.header.map;
+        let key = map.key(token);
+        let below =
+            (0..WINDOW_RECORDS).map(|i| usize::from((i < len) & (map.key(&window[i].token) < key)));
+        let position: usize = below.sum();
+        let found = window.get(position).filter(|_| position < len);
+        let same_key = found.is_some_and(|record| map.key(&record.token) == key);
+        let exact = same_key && found.is_some_and(|record| record.token == *token);
+        (exact == same_key).then_some(Found { position, exact })
+    }
+
+    /// The positions of the records that can have a token, by the directory.
+    #[inline]
+    pub(super) fn bucket_range(&self, place: Place) -> Result<(usize, usize)> {
+        let at = place.line * DIRECTORY_LINE_LEN;
+        self.check(SectionId::Directory, &(at..at + DIRECTORY_LINE_LEN))?;
+        let Some(line) = self.array(SectionId::Directory, at) else {
+            return Err(self.damage(SectionId::Directory, at, "a line", "the end"));
+        };
+        let mut checked = Ok(());
+        let range = Line::wrap_ref(line).range(place.bucket(), self.len(), || {
+            let next = at + DIRECTORY_LINE_LEN..at + 2 * DIRECTORY_LINE_LEN;
+            match Line::read(self.section(SectionId::Directory), place.line + 1) {
+                Some(line) => {
+                    checked = self.check(SectionId::Directory, &next);
+                    line.start()
+                }
+                None => self.len(),
+            }
+        });
+        checked.map(|()| range)
+    }
+
+    /// The records from a position on, as many as are looked at together, and whether
+    /// checked or not; `None` near the end of the file.
+    #[inline]
+    fn window(&self, start: usize) -> Option<&[Record; WINDOW_RECORDS]> {
+        let bytes: &[u8; WINDOW_RECORDS * Record::LEN] =
+            self.array(SectionId::Records, start * Record::LEN)?;
+        bytemuck::cast_slice(bytes).first_chunk()
+    }
+
+    /// So many bytes at a place in a section, or in what comes after it.
+    #[inline]
+    fn array<const N: usize>(&self, id: SectionId, at: usize) -> Option<&[u8; N]> {
+        let start = self.layout.section(id).offset + at;
+        self.bytes.as_ref().get(start..)?.first_chunk()
     }
 
     /// Narrows an overfull bucket to the records between two fence keys, and says at
@@ -335,19 +416,6 @@ impl<B: AsRef<[u8]>> Segment<B> {
         }
     }
 
-    /// Brings near the records around one at which a search begins, all at once: the
-    /// search itself would wait for each before it knows the next.
-    #[inline]
-    fn prefetch_records(&self, position: usize) {
-        /// Evenly spread keys are this far off where they should be, hardly ever more.
-        const AROUND: usize = 3 * Record::LEN;
-        let records = self.section(SectionId::Records);
-        let at = position * Record::LEN;
-        for line in (at.saturating_sub(AROUND)..at + Record::LEN + AROUND).step_by(64) {
-            prefetch(records, line);
-        }
-    }
-
     /// Brings a record near.
     #[inline]
     pub(crate) fn prefetch_record(&self, position: usize) {
@@ -423,7 +491,14 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let first_chunk = self.layout.section(id).first_chunk;
         let first = first_chunk + bytes.start / PAGE_LEN;
         let last = first_chunk + (bytes.end - 1) / PAGE_LEN;
-        for chunk in first..=last {
+        if first == last && self.touched.contains(first) {
+            return Ok(());
+        }
+        self.check_chunks(first..=last)
+    }
+
+    fn check_chunks(&self, chunks: RangeInclusive<usize>) -> Result<()> {
+        for chunk in chunks {
             if !self.touched.contains(chunk) {
                 self.check_chunk(chunk)?;
             }

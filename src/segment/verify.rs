@@ -13,10 +13,10 @@ use crate::error::{Damage, Error, Result};
 use crate::format::PAGE_LEN;
 use crate::format::kinds::{Kind, KindCounts};
 use crate::format::layout::{
-    BLOCK_LEN, BLOCK_RECORDS, DIRECTORY_ENTRY_LEN, FENCE_LEN, FENCE_RECORDS, KINDS_LINE_LEN,
+    BLOCK_LEN, BLOCK_RECORDS, DIRECTORY_LINE_LEN, FENCE_LEN, FENCE_RECORDS, KINDS_LINE_LEN,
     KINDS_PER_LINE, SectionId,
 };
-use crate::search::directory::bucket_range;
+use crate::search::directory::Line;
 use crate::token::{BlockTime, Record};
 
 /// Of the damage in one segment, no more than this is listed.
@@ -48,7 +48,7 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         let blocks = self.len().div_ceil(BLOCK_RECORDS);
         let bytes_per_block = self.file_len() / blocks as u64;
         let mut damages = self.verify_gaps();
-        damages.extend(self.verify_directory_entries());
+        damages.extend(self.verify_directory_lines());
         let chunks = (0..self.layout.checked_chunks()).into_par_iter();
         damages.par_extend(chunks.filter_map(|chunk| damage_of(self.check_chunk(chunk))));
         let found: Result<Vec<Vec<Damage>>> = (0..blocks)
@@ -87,28 +87,23 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         damages
     }
 
-    /// The entries of the directory begin with 0, ascend, and end with the number of
-    /// records.
-    fn verify_directory_entries(&self) -> Option<Damage> {
-        let entries = self.section(SectionId::Directory).as_chunks::<DIRECTORY_ENTRY_LEN>().0;
-        let mut last = 0;
-        for (index, entry) in entries.iter().enumerate() {
-            let entry = u32::from_le_bytes(*entry) as usize;
-            let right = match index {
-                0 => entry == 0,
-                _ if index + 1 == entries.len() => entry == self.len(),
-                _ => (last..=self.len()).contains(&entry),
-            };
-            if !right {
-                let at = index * DIRECTORY_ENTRY_LEN;
-                return damage_of(Err(self.damage(
-                    SectionId::Directory,
-                    at,
-                    "ascending positions of records",
-                    entry,
-                )));
+    /// The lines of the directory begin where the ones before end, from 0 to the number
+    /// of records, and so do the buckets of each.
+    fn verify_directory_lines(&self) -> Option<Damage> {
+        let directory = self.section(SectionId::Directory);
+        let mut position = 0;
+        for index in 0..self.header.map.lines as usize {
+            let line = Line::read(directory, index)?;
+            let next = Line::read(directory, index + 1).map_or(self.len(), Line::start);
+            if line.start() != position
+                || !(position..=self.len()).contains(&next)
+                || !line.is_ascending(next - position)
+            {
+                let at = index * DIRECTORY_LINE_LEN;
+                let expected = format!("buckets of the records from {position} on, ascending");
+                return damage_of(Err(self.damage(SectionId::Directory, at, &expected, "others")));
             }
-            last = entry;
+            position = next;
         }
         None
     }
@@ -160,24 +155,18 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         }
     }
 
-    /// Every record lies in its bucket of the directory.
+    /// Every record is where the directory says that it can be.
     fn verify_buckets(&self, start: usize, records: &[Record]) -> Result<()> {
-        let directory = self.section(SectionId::Directory);
         for (position, record) in (start..).zip(records) {
-            let bucket = self.header.map.place(&record.token).bucket;
-            let (from, to) = bucket_range(directory, bucket, self.len());
+            let place = self.header.map.place(&record.token);
+            let (from, to) = self.bucket_range(place)?;
+            let at = place.line * DIRECTORY_LINE_LEN;
             if !(from..to).contains(&position) {
-                let at = bucket * DIRECTORY_ENTRY_LEN;
                 let expected = format!("a bucket with record {position}");
-                return Err(self.damage(
-                    SectionId::Directory,
-                    at,
-                    &expected,
-                    format!("records {from} to {to}"),
-                ));
+                let found = format!("records {from} to {to}");
+                return Err(self.damage(SectionId::Directory, at, &expected, found));
             }
             if to - from > FENCE_RECORDS && !self.header.has_fences {
-                let at = bucket * DIRECTORY_ENTRY_LEN;
                 return Err(self.damage(
                     SectionId::Directory,
                     at,

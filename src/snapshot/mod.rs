@@ -69,7 +69,7 @@ impl Snapshot {
         if !found.exact {
             return Ok(None);
         }
-        Ok(self.layer.record(found.position)?.map(Record::value))
+        Ok(self.layer.checked_record(found.position).map(Record::value))
     }
 
     /// Whether a token is there. Costs what [`get`](Self::get) costs.
