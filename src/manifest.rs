@@ -45,7 +45,11 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<ManifestContents>> {
     let path = disk.path_of(MANIFEST);
     match disk.read(MANIFEST) {
         Ok(bytes) => ManifestContents::decode(&bytes, &path).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(Error::io("read", &path)(error)),
     }
 }

@@ -1,8 +1,9 @@
 //! Answering challenges, and checking answers against a store.
 
-use crate::challenge::{CHUNKS, Leg, Signature, Signed, TokenBlock, chunks};
+use crate::challenge::{CHUNKS, Signature, Signed, TokenBlock, chunks};
 use crate::error::{InvalidSignature, Result};
 use crate::snapshot::Snapshot;
+use crate::snapshot::walk::SIGNATURE_TURNS;
 use crate::token::{PeerId, Record, TokenId};
 
 impl Snapshot {
@@ -27,7 +28,7 @@ impl Snapshot {
         let chunks = chunks(peer, &origin.token, &origin.block);
         let mut positions = [0; CHUNKS];
         let mut free = positions.iter_mut();
-        let summary = layer.walk(found, &Leg::of_signature(&chunks), |position| {
+        let summary = layer.walk(found, &SIGNATURE_TURNS, &chunks, |position| {
             if let Some(free) = free.next() {
                 *free = position;
             }
@@ -36,14 +37,19 @@ impl Snapshot {
             return Ok(None);
         }
         layer.prefetch_records(&positions);
-        let mut matches = [TokenBlock::default(); CHUNKS];
-        for (met, position) in matches.iter_mut().zip(positions) {
+        let matches = [TokenBlock::default(); CHUNKS];
+        let mut signed = Signed {
+            signature: Signature { origin, matches },
+            chunks,
+            steps: summary.steps,
+            wrapped: summary.wrapped,
+        };
+        for (met, position) in signed.signature.matches.iter_mut().zip(positions) {
             if let Some(record) = layer.record(position)? {
                 *met = token_block(record);
             }
         }
-        let signature = Signature { origin, matches };
-        Ok(Some(Signed { signature, chunks, steps: summary.steps, wrapped: summary.wrapped }))
+        Ok(Some(signed))
     }
 
     /// Checks a signature against the tokens that are here: by itself first, then by

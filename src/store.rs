@@ -98,6 +98,7 @@ impl Store {
     /// [`Error::AlreadyExists`] if something is there, [`Error::Locked`], [`Error::Io`].
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
+        let existed = path.exists();
         std::fs::create_dir_all(path).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
                 Error::AlreadyExists { path: path.to_path_buf(), found: "not a directory".into() }
@@ -105,33 +106,27 @@ impl Store {
             _ => Error::io("create", path)(source),
         })?;
         let disk = RealDisk::new(path);
-        let occupied = |names: &[String]| {
-            let found = names.iter().filter(|name| *name != LOCK).min()?.clone();
-            Some(Error::AlreadyExists {
-                path: path.to_path_buf(),
-                found: format!("it holds {found}"),
-            })
-        };
-        let names = || disk.list().map_err(Error::io("list", path));
-        if let Some(error) = occupied(&names()?) {
-            return Err(error);
-        }
+        refuse_occupied(&disk)?;
         let lock = lock(&disk)?;
         // Somebody may have been faster.
-        if let Some(error) = occupied(&names()?) {
-            return Err(error);
-        }
+        refuse_occupied(&disk)?;
         let contents = ManifestContents {
             store_id: new_store_id()?,
             generation: 1,
             next_file_id: 1,
             layers: Vec::new(),
         };
-        manifest::replace(&disk, &contents)?;
-        if let Some(parent) = path.parent() {
-            // The directory's own name has to survive a crash as well.
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))?;
+        let created = manifest::replace(&disk, &contents).and_then(|()| sync_parent(path));
+        if let Err(error) = created {
+            // Leaves what was found, as far as that works. Whoever waits for this lock
+            // opens it anew.
+            for name in [manifest::MANIFEST, LOCK] {
+                let _ = disk.unlink(name);
+            }
+            if !existed {
+                let _ = std::fs::remove_dir(path);
+            }
+            return Err(error);
         }
         Self::with(Box::new(disk), options, contents, Some(lock))
     }
@@ -333,6 +328,25 @@ impl Writer {
         // They are replaced as a whole, after the disk has them.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Fails where a directory holds anything but a lock that a writer left.
+fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
+    let names = disk.list().map_err(Error::io("list", disk.path()))?;
+    match names.iter().filter(|name| *name != LOCK).min() {
+        None => Ok(()),
+        Some(name) => Err(Error::AlreadyExists {
+            path: disk.path().to_path_buf(),
+            found: format!("it holds {name}"),
+        }),
+    }
+}
+
+/// Makes the name of a new directory survive a crash.
+fn sync_parent(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))
 }
 
 fn lock(disk: &dyn Disk) -> Result<Box<dyn Send + Sync>> {

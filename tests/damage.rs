@@ -254,7 +254,8 @@ fn the_default_value_is_no_answer_for_damage() {
     bytes[4096..4096 + 72 * 50].fill(0);
     overwrite(&path, &bytes);
     let snapshot = sample.open().unwrap().snapshot();
-    for (token, value) in &sample.oracle.tokens {
+    // The first chunk holds the first 56 records whole.
+    for (token, value) in sample.oracle.tokens.iter().take(56) {
         assert_ne!(value, &BlockTime::default());
         assert!(snapshot.get(token).is_err(), "{token}");
     }

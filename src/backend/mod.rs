@@ -178,6 +178,7 @@ fn from_other_end<B: TokenStorageBackend + ?Sized>(
 
 #[cfg(test)]
 mod tests {
+    use super::mem::MemTokens;
     use super::*;
     use crate::error::Error;
     use crate::testing::keys::{KeyFamily, with_values};

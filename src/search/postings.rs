@@ -7,8 +7,11 @@
 //! fills one cache line. As positions are spread evenly over a list, interpolation
 //! says at which entry a search starts.
 
+use std::ops::Range;
+
 use super::gallop::gallop;
 use super::simd::prefetch;
+use crate::challenge::Direction;
 use crate::format::layout::{BLOCK_RECORDS, BLOCK_TABLE_LEN};
 use crate::token::SUFFIXES;
 
@@ -59,16 +62,46 @@ impl<'a> Block<'a> {
 
     /// The first position at or after `from` whose record has this suffix.
     #[inline]
-    pub(crate) fn next(self, from: usize, suffix: u16) -> Option<usize> {
+    fn next(self, from: usize, suffix: u16) -> Option<usize> {
         let list = self.list(suffix);
         list.entry(list.count_below(from))
     }
 
     /// The last position before `to` whose record has this suffix.
     #[inline]
-    pub(crate) fn previous(self, to: usize, suffix: u16) -> Option<usize> {
+    fn previous(self, to: usize, suffix: u16) -> Option<usize> {
         let list = self.list(suffix);
         list.entry(list.count_below(to).checked_sub(1)?)
+    }
+
+    /// Goes through a range of positions and meets suffixes in order; says at which
+    /// positions, and, in the end, how many of them were met.
+    #[inline]
+    pub(crate) fn meet(
+        self,
+        positions: Range<usize>,
+        direction: Direction,
+        suffixes: &[u16],
+        mut met: impl FnMut(usize),
+    ) -> usize {
+        let Range { mut start, mut end } = positions;
+        for (count, &suffix) in suffixes.iter().enumerate() {
+            let position = match direction {
+                Direction::Up => self.next(start, suffix),
+                Direction::Down => self.previous(end, suffix),
+            };
+            match position {
+                Some(position) if (start..end).contains(&position) => {
+                    met(position);
+                    match direction {
+                        Direction::Up => start = position + 1,
+                        Direction::Down => end = position,
+                    }
+                }
+                _ => return count,
+            }
+        }
+        suffixes.len()
     }
 
     /// Asks for the table entry of a suffix to be brought near.

@@ -5,6 +5,7 @@
 //! the same over a mapped file, a buffer, or bytes that somebody made up.
 
 pub(crate) mod builder;
+pub(crate) mod matches;
 pub(crate) mod reader;
 #[cfg(test)]
 mod tests;

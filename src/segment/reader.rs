@@ -18,8 +18,8 @@ use bytemuck::TransparentWrapper;
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, KindCounts, KindsLine};
 use crate::format::layout::{
-    BLOCK_LEN, BLOCK_RECORDS, CHECKSUM_LEN, DIRECTORY_LINE_LEN, FENCE_LEN, FENCE_RECORDS,
-    KINDS_LINE_LEN, KINDS_PER_LINE, Layout, SectionId,
+    BLOCK_LEN, CHECKSUM_LEN, DIRECTORY_LINE_LEN, FENCE_LEN, FENCE_RECORDS, KINDS_LINE_LEN,
+    KINDS_PER_LINE, Layout, SectionId,
 };
 use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{Header, header_checksum};
@@ -329,55 +329,9 @@ impl<B: AsRef<[u8]>> Segment<B> {
         Ok(key.map(bytemuck::TransparentWrapper::wrap_ref))
     }
 
-    /// The first position in a range whose token has this suffix.
-    ///
-    /// Two accesses to memory, and two more for each block of 32,768 records passed
-    /// without a match.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`].
-    #[inline]
-    pub fn next_match(&self, positions: Range<usize>, suffix: u16) -> Result<Option<usize>> {
-        let end = positions.end.min(self.len());
-        let mut from = positions.start;
-        while from < end {
-            let block = from / BLOCK_RECORDS;
-            let start = block * BLOCK_RECORDS;
-            if let Some(found) = self.postings(block)?.next(from - start, suffix) {
-                return Ok(Some(start + found).filter(|&found| found < end));
-            }
-            from = start + BLOCK_RECORDS;
-        }
-        Ok(None)
-    }
-
-    /// The last position in a range whose token has this suffix.
-    ///
-    /// Costs what [`next_match`](Self::next_match) costs.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`].
-    #[inline]
-    pub fn previous_match(&self, positions: Range<usize>, suffix: u16) -> Result<Option<usize>> {
-        let mut to = positions.end.min(self.len());
-        while to > positions.start {
-            let start = (to - 1) / BLOCK_RECORDS * BLOCK_RECORDS;
-            if let Some(found) = self.postings(start / BLOCK_RECORDS)?.previous(to - start, suffix)
-            {
-                return Ok(Some(start + found).filter(|&found| found >= positions.start));
-            }
-            to = start;
-        }
-        Ok(None)
-    }
-
     /// A block of postings, checked.
-    #[inline]
-    fn postings(&self, block: usize) -> Result<Block<'_>> {
-        let section = self.layout.section(SectionId::Postings);
-        let chunk = section.first_chunk + block;
+    pub(super) fn postings(&self, block: usize) -> Result<Block<'_>> {
+        let chunk = self.layout.section(SectionId::Postings).first_chunk + block;
         if !self.touched.contains(chunk) {
             self.check_chunk(chunk)?;
         }
@@ -391,29 +345,6 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let section = self.section(SectionId::Postings);
         let start = block * BLOCK_LEN;
         Block::new(section.get(start..section.len().min(start + BLOCK_LEN))?)
-    }
-
-    /// Brings near what a walk from a position will read to meet these suffixes, all at
-    /// once, as the walk itself learns of each place only after the one before: for
-    /// each suffix its list in the block where it will be met, if tokens are random.
-    #[inline]
-    pub(crate) fn prefetch_walk(&self, position: usize, suffixes: &[u16], down: bool) {
-        /// Tokens from one match to the next, on average.
-        const DISTANCE: usize = crate::token::SUFFIXES;
-        let met = |index: usize| {
-            let distance = (index + 1) * DISTANCE;
-            if down { position.saturating_sub(distance) } else { position + distance }
-        };
-        for (index, &suffix) in suffixes.iter().enumerate() {
-            if let Some(block) = self.postings_unchecked(met(index) / BLOCK_RECORDS) {
-                block.prefetch_table(suffix);
-            }
-        }
-        for (index, &suffix) in suffixes.iter().enumerate() {
-            if let Some(block) = self.postings_unchecked(met(index) / BLOCK_RECORDS) {
-                block.prefetch_list(met(index) % BLOCK_RECORDS, suffix);
-            }
-        }
     }
 
     /// Brings a record near.

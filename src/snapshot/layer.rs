@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::challenge::Direction;
 use crate::error::Result;
 use crate::io::map::Bytes;
 use crate::segment::reader::{Found, Segment};
@@ -125,52 +126,41 @@ impl Layer {
         }
     }
 
-    /// The first position in a range whose token has this suffix.
+    /// Goes through a range of positions and meets suffixes in order; says at which
+    /// positions, and, in the end, how many of them were met.
     #[inline]
-    pub(crate) fn next_match(
+    pub(crate) fn meet(
         &self,
-        positions: &Range<usize>,
-        suffix: u16,
-    ) -> Result<Option<usize>> {
-        let mut from = positions.start;
-        while from < positions.end {
-            let Some((start, segment)) = self.segment_at(from) else {
-                break;
+        positions: Range<usize>,
+        direction: Direction,
+        suffixes: &[u16],
+        mut met: impl FnMut(usize),
+    ) -> Result<usize> {
+        let mut rest = positions;
+        let mut count = 0;
+        while !rest.is_empty() && count < suffixes.len() {
+            let position = match direction {
+                Direction::Up => rest.start,
+                Direction::Down => rest.end - 1,
             };
-            if let Some(found) = segment.next_match(from - start..positions.end - start, suffix)? {
-                return Ok(Some(start + found));
+            let Some((start, segment)) = self.segment_at(position) else { break };
+            let end = start + segment.len();
+            let within = rest.start.max(start) - start..rest.end.min(end) - start;
+            count +=
+                segment.meet(within, direction, &suffixes[count..], |place| met(start + place))?;
+            match direction {
+                Direction::Up => rest.start = end,
+                Direction::Down => rest.end = start,
             }
-            from = start + segment.len();
         }
-        Ok(None)
-    }
-
-    /// The last position in a range whose token has this suffix.
-    #[inline]
-    pub(crate) fn previous_match(
-        &self,
-        positions: &Range<usize>,
-        suffix: u16,
-    ) -> Result<Option<usize>> {
-        let mut to = positions.end.min(self.len());
-        while to > positions.start {
-            let Some((start, segment)) = self.segment_at(to - 1) else {
-                break;
-            };
-            let within = positions.start.saturating_sub(start)..to - start;
-            if let Some(found) = segment.previous_match(within, suffix)? {
-                return Ok(Some(start + found));
-            }
-            to = start;
-        }
-        Ok(None)
+        Ok(count)
     }
 
     /// Brings near what a walk from a position will read first.
     #[inline]
-    pub(crate) fn prefetch_walk(&self, position: usize, suffixes: &[u16], down: bool) {
+    pub(crate) fn prefetch_matches(&self, position: usize, direction: Direction, suffixes: &[u16]) {
         if let Some((start, segment)) = self.segment_at(position) {
-            segment.prefetch_walk(position - start, suffixes, down);
+            segment.prefetch_matches(position - start, direction, suffixes);
         }
     }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod layer;
 pub(crate) mod range;
-mod walk;
+pub(crate) mod walk;
 
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;

@@ -4,11 +4,9 @@
 //! tokens that match have to be looked at: the suffix postings say where the next one
 //! is, and how many lie between follows from the positions.
 
-use std::ops::Range;
-
 use super::Snapshot;
 use super::layer::Layer;
-use crate::challenge::{Chunks, Direction, Leg, Walk};
+use crate::challenge::{CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Walk};
 use crate::error::Result;
 use crate::segment::reader::Found;
 use crate::token::{BlockTime, TokenId};
@@ -21,76 +19,59 @@ pub(crate) struct WalkSummary {
     pub(crate) complete: bool,
 }
 
+/// A leg of a walk: its direction, and up to which of all suffixes it seeks.
+pub(crate) type Turn = (Direction, usize);
+
+/// The two legs of a signature.
+pub(crate) const SIGNATURE_TURNS: [Turn; 2] =
+    [(Direction::Up, CHUNKS_UP), (Direction::Down, CHUNKS)];
+
 impl Layer {
-    /// Walks the legs from where a token is, or would be, and says at which positions
-    /// the suffixes were met, in their order.
+    /// Walks from where a token is, or would be, and says at which positions the
+    /// suffixes were met, in their order.
     #[inline]
     pub(crate) fn walk(
         &self,
         origin: Found,
-        legs: &[Leg<'_>],
+        turns: &[Turn],
+        suffixes: &[u16],
         mut met: impl FnMut(usize),
     ) -> Result<WalkSummary> {
-        for leg in legs {
-            self.prefetch_walk(origin.position, leg.suffixes, leg.direction == Direction::Down);
+        let mut first = 0;
+        for &(direction, end) in turns {
+            self.prefetch_matches(origin.position, direction, &suffixes[first..end]);
+            first = end;
         }
         let below = 0..origin.position;
         let above = origin.position + usize::from(origin.exact)..self.len();
         let mut summary = WalkSummary::default();
-        let mut sought = legs.iter().flat_map(|leg| leg.suffixes).copied().peekable();
-        // Suffixes that this leg and those before it have still to meet.
-        let mut due = 0;
-        for leg in legs {
-            due += leg.suffixes.len();
-            let regions = match leg.direction {
-                Direction::Up => [above.clone(), below.clone()],
-                Direction::Down => [below.clone(), above.clone()],
+        let mut count = 0;
+        for &(direction, end) in turns {
+            let regions = match direction {
+                Direction::Up => [&above, &below],
+                Direction::Down => [&below, &above],
             };
-            for (beyond_end, mut region) in regions.into_iter().enumerate() {
-                if due == 0 || region.is_empty() {
+            for (beyond_end, region) in regions.into_iter().enumerate() {
+                if count == end || region.is_empty() {
                     continue;
                 }
                 summary.wrapped |= beyond_end == 1;
-                while due > 0
-                    && let Some(&suffix) = sought.peek()
-                    && let Some(position) =
-                        self.step(&mut region, leg.direction, suffix, &mut summary)?
-                {
-                    met(position);
-                    sought.next();
-                    due -= 1;
-                }
+                let mut last = region.start;
+                count +=
+                    self.meet(region.clone(), direction, &suffixes[count..end], |position| {
+                        last = position;
+                        met(position);
+                    })?;
+                let passed = match direction {
+                    _ if count < end => region.len(),
+                    Direction::Up => last + 1 - region.start,
+                    Direction::Down => region.end - last,
+                };
+                summary.steps += passed as u64;
             }
         }
-        summary.complete = due == 0;
+        summary.complete = count == suffixes.len();
         Ok(summary)
-    }
-
-    /// Walks on in a region up to the next match, or to its end, and cuts off what was
-    /// passed.
-    #[inline]
-    fn step(
-        &self,
-        region: &mut Range<usize>,
-        direction: Direction,
-        suffix: u16,
-        summary: &mut WalkSummary,
-    ) -> Result<Option<usize>> {
-        let len = region.len();
-        let met = match direction {
-            Direction::Up => {
-                let met = self.next_match(region, suffix)?;
-                region.start = met.map_or(region.end, |position| position + 1);
-                met
-            }
-            Direction::Down => {
-                let met = self.previous_match(region, suffix)?;
-                region.end = met.unwrap_or(region.start);
-                met
-            }
-        };
-        summary.steps += (len - region.len()) as u64;
-        Ok(met)
     }
 }
 
@@ -120,9 +101,25 @@ impl Snapshot {
     ///
     /// [`Error::Damaged`](crate::Error::Damaged).
     pub fn walk(&self, token: &TokenId, legs: &[Leg<'_>]) -> Result<Walk<(TokenId, BlockTime)>> {
+        let mut suffixes = Vec::new();
+        let mut turns = Vec::with_capacity(legs.len());
+        for leg in legs {
+            suffixes.extend_from_slice(leg.suffixes);
+            turns.push((leg.direction, suffixes.len()));
+        }
+        self.walk_turns(token, &turns, &suffixes)
+    }
+
+    fn walk_turns(
+        &self,
+        token: &TokenId,
+        turns: &[Turn],
+        suffixes: &[u16],
+    ) -> Result<Walk<(TokenId, BlockTime)>> {
         let layer = self.layer();
-        let mut positions = Vec::with_capacity(legs.iter().map(|leg| leg.suffixes.len()).sum());
-        let summary = layer.walk(layer.find(token)?, legs, |position| positions.push(position))?;
+        let mut positions = Vec::with_capacity(suffixes.len());
+        let summary =
+            layer.walk(layer.find(token)?, turns, suffixes, |position| positions.push(position))?;
         layer.prefetch_records(&positions);
         let mut matches = Vec::with_capacity(positions.len());
         for position in positions {
@@ -144,6 +141,6 @@ impl Snapshot {
         token: &TokenId,
         chunks: &Chunks,
     ) -> Result<Walk<(TokenId, BlockTime)>> {
-        self.walk(token, &Leg::of_signature(chunks))
+        self.walk_turns(token, &SIGNATURE_TURNS, chunks)
     }
 }

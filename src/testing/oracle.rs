@@ -93,7 +93,7 @@ impl Oracle {
     /// The walk from `origin`, which need not be there and is never examined.
     pub fn walk(&self, origin: &TokenId, legs: &[Leg<'_>]) -> Walk<(TokenId, BlockTime)> {
         let (mut matches, mut steps, mut wrapped) = (Vec::new(), 0, false);
-        let mut due = VecDeque::new();
+        let mut due = VecDeque::<u16>::new();
         for leg in legs {
             due.extend(leg.suffixes);
             let above = self.tokens.range((Excluded(origin), Unbounded));

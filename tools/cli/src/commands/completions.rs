@@ -1,0 +1,32 @@
+//! `ringstore completions`.
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+const AFTER_HELP: &str = "\
+Examples:
+  ringstore completions bash > ~/.local/share/bash-completion/completions/ringstore
+  ringstore completions zsh > \"${fpath[1]}/_ringstore\"
+  ringstore completions fish > ~/.config/fish/completions/ringstore.fish";
+
+/// Print what a shell needs to complete this command's arguments.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        // It panics where it cannot write, which a vector never does.
+        let mut script = Vec::new();
+        let mut command = crate::args::Args::command();
+        clap_complete::generate(self.shell, &mut command, "ringstore", &mut script);
+        output.text(format_args!("{}", String::from_utf8_lossy(&script)))?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,220 @@
+//! `ringstore load`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use indicatif::HumanCount;
+use ringstore::{Error, LoadOptions, LoadReport, Options, Store};
+use ringstore_cli::input::{Format, Records, Source, Watch};
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure};
+use crate::interrupt;
+use crate::output::{Output, say};
+use crate::progress::Meter;
+
+const AFTER_HELP: &str = "\
+Reads the files one after the other and creates the store, whose directory must be
+missing or empty, or hold a store without tokens. The records may come in any order. Of
+records of the same token the newest counts, of equally new ones the first.
+
+Formats:
+  csv    lines token,block,time; a first line with these words may stand above
+  jsonl  lines {\"token\":…,\"block\":…,\"time\":…}
+  raw    72 bytes a record: token, block, time as a big-endian number
+Ids are 64 hex digits, with or without 0x, or a decimal number below 2^64; the time is
+a decimal number below 2^64. Lines end in \\n or \\r\\n, the last one need not; blank
+lines are skipped.
+
+The ending of a file says its format: .csv, .jsonl or .ndjson, .raw or .bin. If a line
+is wrong, or at Ctrl-C, nothing is kept of any file.
+
+Examples:
+  ringstore load my-store tokens.csv
+  ringstore load my-store part1.raw part2.raw
+  zcat tokens.csv.gz | ringstore load my-store - --format csv";
+
+/// Create a store and load tokens into it.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Load {
+    /// Directory of the store.
+    store: PathBuf,
+
+    /// Files to load; - is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Format of all files, whatever their endings.
+    #[arg(long)]
+    format: Option<FormatArg>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Csv,
+    #[value(alias = "ndjson", alias = "json")]
+    Jsonl,
+    #[value(alias = "bin")]
+    Raw,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Jsonl => Self::JsonLines,
+            FormatArg::Raw => Self::Raw,
+        }
+    }
+}
+
+/// A file to load.
+struct Input {
+    source: Source,
+    format: Format,
+    /// Its length, where it has one.
+    bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    read: u64,
+    stored: u64,
+    duplicates: u64,
+}
+
+impl Load {
+    pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        let format = self.format.map(Format::from);
+        let inputs: Vec<_> =
+            self.files.iter().map(|file| Input::of_arg(file, format)).collect::<Result<_, _>>()?;
+        if inputs.iter().filter(|input| input.source == Source::Stdin).count() > 1 {
+            return Err(Failure::Usage("standard input can be read only once".to_string()));
+        }
+        interrupt::defer();
+        let target = Target::open(&self.store)?;
+        let LoadReport { read, stored, duplicates, .. } = target.load(inputs)?;
+        if output.is_json() {
+            output.json_line(&Report { read, stored, duplicates })?;
+        } else {
+            let [read, stored, duplicates] = [read, stored, duplicates].map(HumanCount);
+            say(format_args!(
+                "{stored} tokens stored in {}, {read} records read, {duplicates} duplicates",
+                self.store.display()
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl Input {
+    /// Finds out what can be known before anything is created.
+    fn of_arg(file: &Path, format: Option<Format>) -> Result<Self, Failure> {
+        let source = Source::of_arg(file.to_path_buf());
+        let Some(format) = format.or_else(|| Format::of_path(file)) else {
+            return Err(Failure::Usage(format!(
+                "the format of {source} is not known; give it with --format csv, jsonl or raw"
+            )));
+        };
+        let mut bytes = None;
+        if source != Source::Stdin {
+            let metadata = fs::metadata(file).map_err(Failure::io("read", file))?;
+            if metadata.is_dir() {
+                return Err(Failure::io("read", file)(io::ErrorKind::IsADirectory.into()));
+            }
+            bytes = metadata.is_file().then_some(metadata.len());
+        }
+        Ok(Self { source, format, bytes })
+    }
+}
+
+/// The store to load into, and what to do if the load fails.
+struct Target {
+    store: Store,
+    path: PathBuf,
+    before: Before,
+}
+
+/// What was at the path before.
+enum Before {
+    /// Nothing. The directories above it that did not exist either, innermost first.
+    Nothing {
+        missing_parents: Vec<PathBuf>,
+    },
+    EmptyDirectory,
+    Store,
+}
+
+impl Target {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let before = if path.exists() {
+            Before::EmptyDirectory
+        } else {
+            let parents =
+                path.ancestors().skip(1).take_while(|parent| !parent.as_os_str().is_empty());
+            let missing_parents =
+                parents.take_while(|parent| !parent.exists()).map(Path::to_path_buf).collect();
+            Before::Nothing { missing_parents }
+        };
+        let options = Options::new();
+        // Only who created a store may remove it, so `open_or_create` would say too little.
+        let (store, before) = match Store::create(path, &options) {
+            Err(exists @ Error::AlreadyExists { .. }) => match Store::open(path, &options) {
+                Err(Error::NotAStore { .. }) => return Err(exists.into()),
+                opened => (opened?, Before::Store),
+            },
+            created => (created?, before),
+        };
+        Ok(Self { store, path: path.to_path_buf(), before })
+    }
+
+    /// Loads all inputs, or leaves everything as it was.
+    fn load(self, inputs: Vec<Input>) -> Result<LoadReport, Failure> {
+        let Self { store, path, before } = self;
+        let loaded = load(&store, inputs);
+        let closed = store.close();
+        let loaded = loaded.and_then(|report| closed.map(|()| report));
+        if loaded.is_err() {
+            let removed = match before {
+                Before::Nothing { missing_parents } => fs::remove_dir_all(&path)
+                    .and_then(|()| missing_parents.iter().try_for_each(fs::remove_dir)),
+                Before::EmptyDirectory => empty(&path),
+                Before::Store => Ok(()),
+            };
+            if let Err(error) = removed {
+                say(format_args!("cannot remove {}: {error}", path.display()));
+            }
+        }
+        Ok(loaded?)
+    }
+}
+
+fn load(store: &Store, inputs: Vec<Input>) -> Result<LoadReport, Error> {
+    let bytes = inputs.iter().map(|input| input.bytes).sum();
+    let watch = Watch::new(interrupt::flag());
+    let records = inputs.into_iter().flat_map(|Input { source, format, .. }| {
+        let name = source.to_string();
+        Records::new(format, name, source.read(watch.clone()))
+    });
+    let meter = Meter::new();
+    store.bulk_load(
+        records,
+        &LoadOptions::new().progress(&|progress| meter.show_load(progress, &watch, bytes)),
+    )
+}
+
+/// Removes what is in a directory.
+fn empty(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

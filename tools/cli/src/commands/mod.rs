@@ -1,0 +1,61 @@
+//! The commands, each in a file with its arguments and its help.
+
+mod check;
+mod completions;
+mod demo;
+mod generate;
+mod get;
+mod load;
+mod range;
+mod sign;
+mod stat;
+mod verify;
+
+use std::path::Path;
+
+use clap::Subcommand;
+use ringstore::{Options, Store};
+
+use crate::args::Args;
+use crate::exit::{Exit, Failure};
+use crate::output::Output;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::Demo),
+    Generate(generate::Generate),
+    Load(load::Load),
+    Get(get::Get),
+    Range(range::Range),
+    Sign(sign::Sign),
+    Check(check::Check),
+    Stat(stat::Stat),
+    Verify(verify::Verify),
+    Dump(range::Dump),
+    Completions(completions::Completions),
+}
+
+/// Carries out what the arguments ask for.
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let mut output = Output::new(args.json);
+    let exit = match args.command {
+        Command::Demo(demo) => demo.run(&mut output),
+        Command::Generate(generate) => generate.run(&mut output),
+        Command::Load(load) => load.run(&mut output),
+        Command::Get(get) => get.run(&mut output),
+        Command::Range(range) => range.run(&mut output),
+        Command::Sign(sign) => sign.run(&mut output),
+        Command::Check(check) => check.run(&mut output),
+        Command::Stat(stat) => stat.run(&mut output),
+        Command::Verify(verify) => verify.run(&mut output),
+        Command::Dump(dump) => dump.run(&mut output),
+        Command::Completions(completions) => completions.run(&mut output),
+    };
+    // What was found before an error is worth printing.
+    output.flush().and(exit)
+}
+
+/// Opens a store to read it.
+fn open(path: &Path) -> Result<Store, Failure> {
+    Ok(Store::open_read_only(path, &Options::new())?)
+}

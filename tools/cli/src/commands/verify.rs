@@ -1,0 +1,85 @@
+//! `ringstore verify`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::HumanCount;
+use ringstore::{Damage, VerifyReport};
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure};
+use crate::output::{Output, say};
+use crate::progress::Meter;
+
+const AFTER_HELP: &str = "\
+Reads every file of the store and compares checksums, the order of the tokens, and
+every index with the records. Takes as long as reading the files. Prints what is
+damaged, and the exit code is then 3.
+
+Examples:
+  ringstore verify my-store
+  ringstore --json verify my-store";
+
+/// Look for damage in a store.
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Verify {
+    /// Directory of the store.
+    store: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    segments: u64,
+    records: u64,
+    bytes: u64,
+    damages: Vec<DamageReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct DamageReport<'a> {
+    path: &'a Path,
+    part: &'a str,
+    offset: u64,
+    expected: &'a str,
+    found: &'a str,
+}
+
+impl Verify {
+    pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        let store = super::open(&self.store)?;
+        let meter = Meter::new();
+        let report = store.verify(&|progress| meter.show_library(progress))?;
+        drop(meter);
+        output.line(text_of(&report), json_of(&report))?;
+        if report.damages.is_empty() {
+            return Ok(Exit::Done);
+        }
+        say(format_args!("{} is damaged in {} places", self.store.display(), report.damages.len()));
+        Ok(Exit::Damage)
+    }
+}
+
+fn text_of(report: &VerifyReport) -> String {
+    let (records, segments, bytes) =
+        (HumanCount(report.records), HumanCount(report.segments), HumanCount(report.bytes));
+    let checked = format!("{records} records in {segments} segments checked, {bytes} bytes");
+    let verdict = match report.damages.len() {
+        0 => "no damage".to_string(),
+        count => format!("{count} damaged places"),
+    };
+    let damages = report.damages.iter().map(|damage| format!("{damage}\n"));
+    damages.chain([format!("{checked}: {verdict}")]).collect()
+}
+
+fn json_of(report: &VerifyReport) -> Report<'_> {
+    let VerifyReport { segments, records, bytes, ref damages, .. } = *report;
+    let damages: Vec<_> = damages.iter().map(damage_of).collect();
+    Report { ok: damages.is_empty(), segments, records, bytes, damages }
+}
+
+fn damage_of(damage: &Damage) -> DamageReport<'_> {
+    let Damage { path, part, offset, expected, found } = damage;
+    DamageReport { path, part, offset: *offset, expected, found }
+}

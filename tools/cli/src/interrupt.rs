@@ -1,0 +1,47 @@
+//! Ctrl-C.
+//!
+//! A command that leaves nothing behind just ends. One that does calls [`defer`] and
+//! looks, while it works, whether it is to stop and clean up.
+
+use std::io;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ringstore::Error;
+
+use crate::exit::{Exit, Failure};
+use crate::output::say;
+
+static DEFERRED: AtomicBool = AtomicBool::new(false);
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C end the command with the exit code for it.
+pub(crate) fn install() -> Result<(), Failure> {
+    ctrlc::set_handler(|| {
+        if DEFERRED.load(Ordering::SeqCst) {
+            STOP.store(true, Ordering::SeqCst);
+        } else {
+            say("interrupted");
+            process::exit(Exit::Interrupted as i32);
+        }
+    })
+    .map_err(|error| {
+        let source = io::Error::other(error);
+        Failure::Store(Error::Io { operation: "handle", path: "Ctrl-C".into(), source })
+    })
+}
+
+/// What Ctrl-C sets once it is deferred.
+pub(crate) fn flag() -> &'static AtomicBool {
+    &STOP
+}
+
+/// From here on Ctrl-C does no more than set the [`flag`].
+pub(crate) fn defer() {
+    DEFERRED.store(true, Ordering::SeqCst);
+}
+
+/// Fails if the command is to stop.
+pub(crate) fn check() -> Result<(), Error> {
+    if STOP.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}

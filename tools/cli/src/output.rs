@@ -1,0 +1,120 @@
+//! What is written: data on standard output, talk on standard error.
+
+use std::fmt::{self, Display};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use ringstore::{BlockId, BlockTime, Record, TokenId};
+use ringstore_cli::input::Format;
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// Says one line on standard error. If nobody listens, nothing is said.
+pub(crate) fn say(message: impl Display) {
+    let line = one_line(&format!("ringstore: {message}"));
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// The text on one line, without characters that a terminal would obey.
+///
+/// Messages quote file names and input, in which anything may stand.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// Standard output, as text or as JSON.
+///
+/// Text and JSON alike are whole lines. What is written is buffered: call
+/// [`flush`](Self::flush).
+pub(crate) struct Output {
+    writer: BufWriter<StdoutLock<'static>>,
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { writer: BufWriter::with_capacity(1 << 16, io::stdout().lock()), json }
+    }
+
+    /// Whether to write JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether what is written appears on a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.writer.get_ref().is_terminal()
+    }
+
+    /// Writes a line of text, or one object on a line of JSON.
+    pub(crate) fn line(&mut self, text: impl Display, json: impl Serialize) -> Result<(), Failure> {
+        if self.json { self.json_line(&json) } else { self.text(format_args!("{text}\n")) }
+    }
+
+    /// Writes a record: `token,block,time`, or an object.
+    pub(crate) fn record(&mut self, token: &TokenId, value: &BlockTime) -> Result<(), Failure> {
+        let format = if self.json { Format::JsonLines } else { Format::Csv };
+        write_record(&mut self.writer, format, &Record::new(*token, *value))
+            .map_err(Failure::Output)
+    }
+
+    /// Writes text as it is.
+    pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) -> Result<(), Failure> {
+        self.writer.write_fmt(text).map_err(Failure::Output)
+    }
+
+    /// Writes one object on a line of its own.
+    pub(crate) fn json_line(&mut self, object: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.writer, object)
+            .map_err(io::Error::from)
+            .and_then(|()| self.writer.write_all(b"\n"))
+            .map_err(Failure::Output)
+    }
+
+    /// Writes what is still buffered.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.writer.flush().map_err(Failure::Output)
+    }
+}
+
+/// Writes a record in any of the formats in which records are read.
+pub(crate) fn write_record(
+    writer: &mut impl Write,
+    format: Format,
+    record: &Record,
+) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        token: &'a TokenId,
+        block: &'a BlockId,
+        time: u64,
+    }
+
+    let (token, block, time) = (&record.token, &record.block, record.time());
+    match format {
+        Format::Raw => writer.write_all(bytemuck::bytes_of(record)),
+        Format::Csv => writeln!(writer, "{token},{block},{time}"),
+        Format::JsonLines => {
+            serde_json::to_writer(&mut *writer, &Line { token, block, time })?;
+            writer.write_all(b"\n")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_stay_on_one_line() {
+        assert_eq!(one_line("a\nb\t\u{1b}[2Jé'"), "a\\nb\\t\\u{1b}[2Jé'");
+    }
+}

@@ -1,0 +1,284 @@
+//! Every way to end has its exit code and says why in one line.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::place::{Place, Run, id, names, wait_until};
+
+#[test]
+fn wrong_usage_is_2() {
+    let place = Place::store_of(10);
+    for (args, reason) in [
+        (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
+        (&["get"], "not provided: <STORE> <ID>..."),
+        (&["get", "store"], "not provided: <ID>..."),
+        (&["get", "store", "xyz"], "invalid value 'xyz' for '<ID>...': an id has 64 hex digits"),
+        (&["get", "store", ""], "'<ID>...'"),
+        (&["range", "store", "--after", "1", "--before", "2"], "cannot be used with"),
+        (&["range", "store", "--limit", "-1"], "'-1'"),
+        (&["range", "store", "--limit", "many"], "invalid value 'many'"),
+        (&["sign", "store", "1"], "not provided: --peer <ID>"),
+        (&["generate", "--tokens", "1"], "not provided: --out <FILE>"),
+        (&["generate", "--tokens", "x", "--out", "a.raw"], "invalid value 'x'"),
+        (&["demo", "--tokens", "0"], "0 is not in 1.."),
+        (&["load", "new"], "not provided: <FILE>..."),
+        (&["load", "new", "-"], "the format of standard input is not known; give it with --format"),
+        (&["load", "new", "tokens.txt"], "the format of tokens.txt is not known"),
+        (&["load", "new", "tokens.raw", "--format", "xml"], "invalid value 'xml'"),
+        (&["load", "new", "-", "-", "--format", "csv"], "only once"),
+        (&["completions", "cmd.exe"], "invalid value 'cmd.exe'"),
+        (&["stat", "store", "--jsonn"], "unexpected argument '--jsonn'"),
+    ] {
+        place.run(args).fails(2, reason);
+    }
+    // Bare, it shows how it is used.
+    let run = place.run(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""));
+    assert!(run.stderr.contains("Usage: ringstore"));
+    assert_eq!(place.names(), ["store", "tokens.raw"]);
+}
+
+#[test]
+fn help_is_0_and_has_examples() {
+    let place = Place::new();
+    for args in [&["--help"][..], &["-h"], &["load", "--help"], &["sign", "-h"]] {
+        let run = place.run(args).ends(0);
+        assert!(run.stdout.contains("Examples:") && run.stderr.is_empty(), "{run:?}");
+    }
+    assert!(place.ok(&["--version"]).starts_with("ringstore "));
+}
+
+#[test]
+fn every_shell_gets_completions() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(place.ok(&["completions", shell]).contains("generate"), "{shell}");
+    }
+}
+
+#[test]
+fn a_missing_or_foreign_directory_is_2_and_stays_untouched() {
+    let place = Place::new();
+    fs::create_dir(place.path("foreign")).unwrap();
+    fs::create_dir(place.path("empty")).unwrap();
+    place.write("foreign/letter.txt", "Dear Sir");
+    place.write("file", "");
+    for (store, reason) in [
+        ("missing", "missing is not a ringstore: no such directory"),
+        ("empty", "empty is not a ringstore: an empty directory"),
+        ("foreign", "foreign is not a ringstore: a directory with other things in it"),
+        ("file", "ot a directory"),
+    ] {
+        for args in [
+            &["get", store, "1"][..],
+            &["range", store],
+            &["sign", store, "1", "--peer", "1"],
+            &["check", "--store", store],
+            &["stat", store],
+            &["verify", store],
+            &["dump", store],
+        ] {
+            place.run(args).fails(2, reason);
+        }
+    }
+    place.write("tokens.csv", "1,2,3\n");
+    for store in ["foreign", "file"] {
+        place.run(&["load", store, "tokens.csv"]).fails(2, store);
+    }
+    assert_eq!(place.names(), ["empty", "file", "foreign", "tokens.csv"]);
+    assert_eq!(names(&place.path("foreign")), ["letter.txt"]);
+    assert!(names(&place.path("empty")).is_empty());
+}
+
+#[test]
+fn a_missing_file_is_2_before_anything_is_created() {
+    let place = Place::new();
+    place.write("good.csv", "1,2,3\n");
+    fs::create_dir(place.path("directory.csv")).unwrap();
+    place.run(&["load", "store", "good.csv", "missing.csv"]).fails(2, "missing.csv");
+    place.run(&["load", "store", "directory.csv"]).fails(2, "directory.csv");
+    place.run(&["check", "missing.json"]).fails(2, "missing.json");
+    assert_eq!(place.names(), ["directory.csv", "good.csv"]);
+}
+
+#[test]
+fn a_store_with_tokens_is_not_loaded_again() {
+    let place = Place::store_of(10);
+    let dump = place.ok(&["dump", "store"]);
+    place.run(&["load", "store", "tokens.raw"]).fails(2, "holds tokens already");
+    assert_eq!(place.ok(&["dump", "store"]), dump);
+    place.ok(&["verify", "store"]);
+}
+
+/// The one segment of a store.
+fn segment(place: &Place) -> PathBuf {
+    let store = place.path("store");
+    let names = names(&store);
+    let mut segments =
+        names.iter().filter(|name| Path::new(name).extension() == Some("seg".as_ref()));
+    let segment = segments.next().unwrap();
+    assert!(segments.next().is_none());
+    store.join(segment)
+}
+
+/// Puts other bytes in the place of a file.
+fn replace(path: &PathBuf, bytes: &[u8]) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn damage_is_3() {
+    let place = Place::store_of(1_000);
+    let path = segment(&place);
+    let good = fs::read(&path).unwrap();
+
+    // A flipped bit of the first record: reading it, or verifying, finds it.
+    let mut flipped = good.clone();
+    flipped[4096 + 40] ^= 1;
+    replace(&path, &flipped);
+    place.run(&["dump", "store"]).fails(3, "is damaged");
+    let run = place.run(&["--json", "verify", "store"]).ends(3);
+    let [report] = &run.json()[..] else { panic!("{run:?}") };
+    assert_eq!(report["ok"], false);
+    let damage = &report["damages"][0];
+    assert!(path.ends_with(damage["path"].as_str().unwrap()), "{damage}");
+    assert!(damage["offset"].as_u64().unwrap() <= 4096 + 40, "{damage}");
+    for field in ["part", "expected", "found"] {
+        assert!(damage[field].is_string(), "{field}: {damage}");
+    }
+    let run = place.run(&["verify", "store"]).ends(3);
+    assert!(run.stdout.contains("is damaged"), "{run:?}");
+
+    // A cut file is seen by every command.
+    replace(&path, &good[..good.len() - 1]);
+    place.run(&["stat", "store"]).fails(3, "is damaged");
+    place.run(&["verify", "store"]).fails(3, "is damaged");
+    fs::remove_file(&path).unwrap();
+    place.run(&["get", "store", "1"]).fails(3, "no such file");
+
+    fs::write(&path, &good).unwrap();
+    place.ok(&["verify", "store"]);
+    fs::remove_file(place.path("store/MANIFEST")).unwrap();
+    place.run(&["get", "store", "1"]).fails(3, "MANIFEST is damaged");
+}
+
+#[test]
+fn a_version_of_the_future_is_3() {
+    let place = Place::store_of(10);
+    let mut manifest = place.read("store/MANIFEST");
+    manifest[8..12].copy_from_slice(&77u32.to_le_bytes());
+    // Its checksum is right: this is no damage.
+    let body = manifest.len() - 4;
+    let checksum = crc32fast::hash(&manifest[..body]);
+    manifest[body..].copy_from_slice(&checksum.to_le_bytes());
+    replace(&place.path("store/MANIFEST"), &manifest);
+    place.run(&["get", "store", "1"]).fails(3, "format version 77");
+}
+
+#[test]
+fn another_writer_is_4() {
+    let place = Place::new();
+    place.write("tokens.csv", "1,2,3\n");
+    let mut command = place.command(&["load", "store", "-", "--format", "csv"]);
+    let mut first = command.stdin(Stdio::piped()).spawn().unwrap();
+    wait_until(|| place.path("store/MANIFEST").exists());
+    place.run(&["load", "store", "tokens.csv"]).fails(4, "locked by another writer");
+    // Reading needs no lock, and the first load is none the worse.
+    assert_eq!(place.ok(&["dump", "store"]), "");
+    drop(first.stdin.take());
+    Run::of(first.wait_with_output().unwrap()).ends(0);
+    place.ok(&["load", "store", "tokens.csv"]);
+}
+
+#[test]
+fn a_closed_pipe_is_0_and_silent() {
+    let place = Place::store_of(20_000);
+    for args in [
+        &["dump", "store"][..],
+        &["--json", "dump", "store"],
+        &["range", "store"],
+        &["range", "store", "--before", &"f".repeat(64)],
+    ] {
+        let mut child = place.command(args).spawn().unwrap();
+        let mut first = [0; 100];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        // Its output, dropped here, is far longer than a pipe holds.
+        let run = Run::of(child.wait_with_output().unwrap()).ends(0);
+        assert_eq!(run.stderr, "");
+    }
+}
+
+#[test]
+fn full_output_is_5() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let place = Place::store_of(10);
+    for args in [&["dump", "store"][..], &["stat", "store"], &["completions", "bash"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = place.command(args).stdout(full).output().unwrap();
+        Run::of(output).fails(5, "cannot write standard output");
+    }
+}
+
+#[test]
+fn a_limit_on_file_size_is_5_and_leaves_nothing() {
+    let place = Place::new();
+    place.ok(&["generate", "--tokens", "50000", "--out", "tokens.raw"]);
+    // The signal is ignored so that the write itself fails. The limit is in blocks.
+    let script = r#"trap '' XFSZ; ulimit -f 1000; exec "$0" "$@""#;
+    let limited = |args: &[&str]| {
+        let command = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_ringstore")])
+            .args(args)
+            .current_dir(place.path(""))
+            .output();
+        Run::of(command.unwrap())
+    };
+    limited(&["load", "some/store", "tokens.raw"]).fails(5, "File too large");
+    assert_eq!(place.names(), ["tokens.raw"]);
+    limited(&["generate", "--tokens", "50000", "--out", "more.raw"]).fails(5, "File too large");
+    assert_eq!(place.names(), ["tokens.raw"]);
+}
+
+/// A file system of two megabytes, unmounted at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(path: PathBuf) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(&path)
+            .output();
+        mount.is_ok_and(|output| output.status.success()).then_some(Self(path))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn no_space_is_5_and_leaves_nothing() {
+    let place = Place::new();
+    let Some(_disk) = SmallDisk::mount(place.path("disk")) else {
+        eprintln!("SKIPPED: no_space_is_5_and_leaves_nothing: this user may not mount a tmpfs");
+        return;
+    };
+    place.ok(&["generate", "--tokens", "50000", "--out", "tokens.raw"]);
+    place.run(&["load", "disk/store", "tokens.raw"]).fails(5, "No space left on device");
+    place
+        .run(&["generate", "--tokens", "50000", "--out", "disk/tokens.csv"])
+        .fails(5, "No space left on device");
+    assert!(names(&place.path("disk")).is_empty());
+    // What fits still goes.
+    place.write("one.csv", format!("{},{},3\n", id(1), id(2)));
+    place.ok(&["load", "disk/store", "one.csv"]);
+    assert_eq!(place.ok(&["dump", "disk/store"]), format!("{},{},3\n", id(1), id(2)));
+}

@@ -1,0 +1,85 @@
+//! Ctrl-C ends every command with 130 and leaves nothing of it behind.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+
+use crate::place::{Place, Run, interrupt, names, wait_until};
+
+/// A load that has read some records and waits for more.
+fn waiting_load(place: &Place) -> Child {
+    let mut command = place.command(&["load", "a/new/store", "-", "--format", "csv"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"1,2,3\n4,5,6\n").unwrap();
+    wait_until(|| place.path("a/new/store/MANIFEST").exists());
+    child
+}
+
+#[test]
+fn a_load_that_waits_for_input_leaves_nothing() {
+    let place = Place::new();
+    let mut child = waiting_load(&place);
+    let still_open = child.stdin.take();
+    interrupt(&child);
+    Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
+    drop(still_open);
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_load_leaves_a_directory_that_was_there() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("a/new/store")).unwrap();
+    let mut child = waiting_load(&place);
+    let still_open = child.stdin.take();
+    interrupt(&child);
+    Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
+    drop(still_open);
+    assert!(names(&place.path("a/new/store")).is_empty());
+}
+
+#[test]
+fn a_load_of_many_tokens_leaves_nothing() {
+    let place = Place::new();
+    // A pipe that never ends: records for as long as they are read.
+    let mut command = place.command(&["load", "store", "-", "--format", "raw"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        let block = vec![7; 72 * 1024];
+        while stdin.write_all(&block).is_ok() {}
+    });
+    wait_until(|| place.path("store/MANIFEST").exists());
+    interrupt(&child);
+    Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
+    feeder.join().unwrap();
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_demo_leaves_nothing() {
+    let place = Place::new();
+    let child = place.command(&["demo", "--tokens", "1000000"]).spawn().unwrap();
+    wait_until(|| place.names().iter().any(|name| name.starts_with("ringstore-demo-")));
+    interrupt(&child);
+    let run = Run::of(child.wait_with_output().unwrap()).ends(130);
+    assert!(run.stderr.contains("interrupted"), "{run:?}");
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_check_that_waits_for_input_ends() {
+    let place = Place::store_of(40_000);
+    let token = &place.ok(&["range", "store", "--limit", "1"])[..64];
+    let signature = place.ok(&["--json", "sign", "store", token, "--peer", "7"]);
+    let mut child = place.command(&["check"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(signature.as_bytes()).unwrap();
+    // Each signature is answered at once, so it is known to wait for the next.
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut verdict = String::new();
+    stdout.read_line(&mut verdict).unwrap();
+    assert_eq!(verdict, format!("ok {token}\n"));
+    interrupt(&child);
+    Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
+    drop(stdin);
+}

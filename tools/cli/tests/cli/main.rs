@@ -1,0 +1,10 @@
+//! The command as its users meet it: the real binary is run, in a directory of its own.
+
+mod bad_input;
+mod demo;
+mod exit_codes;
+mod generate;
+mod interrupts;
+mod place;
+mod round_trips;
+mod signatures;
