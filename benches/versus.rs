@@ -16,11 +16,16 @@ use std::time::{Duration, Instant};
 use ringstore::testing::keys::with_values;
 use ringstore::testing::random::Random;
 use ringstore::{
-    BlockTime, Chunks, Direction, Leg, LoadOptions, Options, Passed, PeerId, ReDbTokens, Record,
-    Result, Snapshot, Store, TokenId, TokenStorageBackend, Verification, chunks, walk_ring,
+    BlockTime, Direction, Leg, LoadOptions, Options, Passed, PeerId, ReDbTokens, Record, Result,
+    Snapshot, Store, TokenId, TokenStorageBackend, Verification, chunks, walk_ring,
 };
 
 const RANGE_RECORDS: usize = 1_000;
+
+/// Different tokens asked for, in turns.
+const QUERIES: usize = 1_000_000;
+
+const WARM_UP_ROUNDS: usize = 2;
 
 /// Operations of one engine in one round; slow ones get fewer.
 struct Workload<'a> {
@@ -65,18 +70,11 @@ impl<'a> Workload<'a> {
 
     /// The first contestant is the one that the others are compared with.
     fn report(&mut self) {
+        println!("{}: one operation is {}; aim: {} x redb", self.name, self.unit, self.target);
         let nanos: Vec<f64> = self.contestants.iter_mut().map(Contestant::median_nanos).collect();
-        for (contestant, nanos_each) in self.contestants.iter().zip(&nanos) {
-            let ratio = nanos_each / nanos[0];
-            let target = if ratio == 1.0 { String::new() } else { format!("{ratio:8.1} x") };
-            println!(
-                "{:<22} {:<28} {:>12} {target}",
-                self.name,
-                contestant.name,
-                human(*nanos_each)
-            );
+        for (contestant, each) in self.contestants.iter().zip(&nanos) {
+            println!("    {:<26} {:>12} {:>9.2} x", contestant.name, human(*each), each / nanos[0]);
         }
-        println!("{:<22} one operation is {}; aim: {} x\n", "", self.unit, self.target);
     }
 }
 
@@ -117,102 +115,85 @@ fn arguments() -> Arguments {
 
 fn main() -> Result<()> {
     let Arguments { tokens: count, rounds, directory } = arguments();
-    let temporary;
-    let directory = match directory {
-        Some(directory) => directory,
-        None => {
-            temporary = tempfile::tempdir().expect("a temporary directory");
-            temporary.path().to_path_buf()
-        }
-    };
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let directory = directory.unwrap_or_else(|| temporary.path().to_path_buf());
     println!("{count} random tokens, {rounds} rounds in turns, medians\n");
 
     let mut random = Random::new("versus", 1);
     let tokens: Vec<_> = (0..count).map(|_| random.token()).collect();
     let (store, redb) = load(&directory, &tokens)?;
+    report_opening(&store)?;
     let unchecked = Options::new().verification(Verification::Never);
     let unchecked = Store::open_read_only(store.path(), &unchecked)?.snapshot();
     let snapshot = store.snapshot();
-    let bytes = store.stat().bytes_per_token.unwrap_or(0.0);
-    println!("bytes a token in segment files: {bytes:.2}; aim: at most 75.0\n");
 
-    let hits: Vec<_> = (0..100_000).map(|_| *random.pick(&tokens)).collect();
-    let misses: Vec<_> = (0..100_000).map(|_| random.token()).collect();
+    let hits: Vec<_> = (0..QUERIES).map(|_| *random.pick(&tokens)).collect();
+    let misses: Vec<_> = (0..QUERIES).map(|_| random.token()).collect();
     let peer = PeerId([1; 32]);
-    let challenges: Vec<Chunks> = hits
-        .iter()
-        .map(|token| Ok(chunks(&peer, token, &snapshot.get(token)?.unwrap_or_default().block)))
-        .collect::<Result<_>>()?;
     compare(&snapshot, &redb, &hits, &misses, &peer)?;
+    let hit = |i: usize| hits[i % QUERIES];
+    let miss = |i: usize| misses[i % QUERIES];
 
-    let at = |items: &'_ [TokenId], operation: usize| items[operation % items.len()];
-    let walk_redb = |token: &TokenId, chunks: &Chunks| {
-        let walk =
-            walk_ring(&Leg::of_signature(chunks), |direction| redb_ring(&redb, *token, direction));
-        black_box(walk.expect("redb walks"));
-    };
-    let scan = |range: &mut dyn Iterator<Item = Result<(TokenId, BlockTime)>>| {
-        let times = range.take(RANGE_RECORDS).map(|item| item.expect("a record").1.time);
-        black_box(times.fold(0, u64::wrapping_add));
-    };
-    let mut workloads = vec![
+    let mut workloads = [
         Workload::new("lookup, hit", "one token", 10.0)
-            .with("ringstore", 50_000, |i| {
-                black_box(snapshot.get(&at(&hits, i)).expect("an answer"));
-            })
-            .with("ringstore, never checked", 50_000, |i| {
-                black_box(unchecked.get(&at(&hits, i)).expect("an answer"));
-            })
-            .with("redb", 10_000, |i| {
-                black_box(redb.lookup(&at(&hits, i)).expect("an answer"));
-            }),
+            .with("ringstore", 200_000, |i| drop(black_box(snapshot.get(&hit(i)))))
+            .with("ringstore, never checked", 200_000, |i| drop(black_box(unchecked.get(&hit(i)))))
+            .with("redb", 100_000, |i| drop(black_box(redb.lookup(&hit(i))))),
         Workload::new("lookup, miss", "one token", 10.0)
-            .with("ringstore", 50_000, |i| {
-                black_box(snapshot.get(&at(&misses, i)).expect("an answer"));
+            .with("ringstore", 200_000, |i| drop(black_box(snapshot.get(&miss(i)))))
+            .with("redb", 100_000, |i| drop(black_box(redb.lookup(&miss(i))))),
+        Workload::new("signature", "a lookup, a hash, a walk, ten records", 500.0)
+            .with("ringstore", 50_000, |i| drop(black_box(snapshot.sign(&hit(i), &peer))))
+            .with("ringstore, never checked", 50_000, |i| {
+                drop(black_box(unchecked.sign(&hit(i), &peer)));
             })
-            .with("redb", 10_000, |i| {
-                black_box(redb.lookup(&at(&misses, i)).expect("an answer"));
-            }),
-        Workload::new("signature", "lookup, hash, walk, ten records", 500.0)
-            .with("ringstore", 20_000, |i| {
-                black_box(snapshot.sign(&at(&hits, i), &peer).expect("an answer"));
-            })
-            .with("ringstore, never checked", 20_000, |i| {
-                black_box(unchecked.sign(&at(&hits, i), &peer).expect("an answer"));
-            })
-            .with("redb, iterator walk", 50, |i| {
-                black_box(redb.lookup(&at(&hits, i)).expect("an answer"));
-                walk_redb(&at(&hits, i), &challenges[i % challenges.len()]);
-            })
-            .with("redb, cursor walk", 50, |i| {
-                black_box(redb.sign(&at(&hits, i), &peer).expect("an answer"));
-            }),
+            .with("redb, iterator walk", 100, |i| sign_by_iterator(&redb, &hit(i), &peer))
+            .with("redb, cursor walk", 100, |i| drop(black_box(redb.sign(&hit(i), &peer)))),
         Workload::new("scan up", "1,000 records", 15.0)
-            .with("ringstore, iterator", 1_000, |i| scan(&mut snapshot.range(at(&hits, i)..)))
-            .with("ringstore, slices", 1_000, |i| scan_slices(&snapshot, at(&hits, i)))
-            .with("redb, iterator", 200, |i| {
-                scan(&mut redb.range(at(&hits, i)..).expect("a range"))
-            })
-            .with("redb, cursor", 200, |i| {
-                scan(&mut redb.range_after(&at(&hits, i)).expect("a range"))
-            }),
+            .with("ringstore, iterator", 2_000, |i| scan(snapshot.range(hit(i)..)))
+            .with("ringstore, slices", 2_000, |i| scan_slices(&snapshot, hit(i)))
+            .with("redb, iterator", 300, |i| scan(redb.range(hit(i)..).expect("a range")))
+            .with("redb, cursor", 300, |i| scan(redb.range_after(&hit(i)).expect("a range"))),
         Workload::new("scan down", "1,000 records", 15.0)
-            .with("ringstore, iterator", 1_000, |i| scan(&mut snapshot.range(..at(&hits, i)).rev()))
-            .with("redb, iterator", 200, |i| {
-                scan(&mut redb.range(..at(&hits, i)).expect("a range").rev())
-            })
-            .with("redb, cursor", 200, |i| {
-                scan(&mut redb.range_before(&at(&hits, i)).expect("a range"))
-            }),
+            .with("ringstore, iterator", 2_000, |i| scan(snapshot.range(..hit(i)).rev()))
+            .with("redb, iterator", 300, |i| scan(redb.range(..hit(i)).expect("a range").rev()))
+            .with("redb, cursor", 300, |i| scan(redb.range_before(&hit(i)).expect("a range"))),
     ];
     for workload in &mut workloads {
-        for round in 0..rounds + 2 {
-            // Two rounds to warm up.
-            workload.round(round, round >= 2);
+        for round in 0..rounds + WARM_UP_ROUNDS {
+            workload.round(round, round >= WARM_UP_ROUNDS);
         }
         workload.report();
     }
     Ok(())
+}
+
+/// How long opening takes, and what memory of its own an open store has in the end.
+fn report_opening(store: &Store) -> Result<()> {
+    let bytes_each = store.stat().bytes_per_token.unwrap_or(0.0);
+    println!("segment files: {bytes_each:.2} bytes a token; aim: at most 75.0");
+    let before = anonymous_bytes();
+    let start = Instant::now();
+    let opened = Store::open_read_only(store.path(), &Options::new())?;
+    println!("opening: {:.3} ms; aim: under 10", start.elapsed().as_secs_f64() * 1e3);
+    // Touches everything.
+    let snapshot = opened.snapshot();
+    for slice in snapshot.slices(..) {
+        black_box(slice?);
+    }
+    let grown = anonymous_bytes().saturating_sub(before);
+    println!(
+        "memory of its own once all was read: {:.2} MiB; aim: under 64\n",
+        grown as f64 / f64::from(1 << 20)
+    );
+    Ok(())
+}
+
+fn anonymous_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    kibibytes.unwrap_or(0u64) * 1024
 }
 
 /// Loads the same tokens into both; redb gets them sorted, as it likes them.
@@ -242,7 +223,7 @@ fn compare(
     misses: &[TokenId],
     peer: &PeerId,
 ) -> Result<()> {
-    for token in hits.iter().chain(misses) {
+    for token in hits.iter().chain(misses).step_by(10) {
         assert_eq!(snapshot.get(token)?, redb.lookup(token)?, "{token}");
     }
     for token in &hits[..200] {
@@ -279,6 +260,18 @@ fn redb_ring(
     Ok(way.map(|item| {
         item.map(|(token, value)| Passed { suffix: token.suffix(), item: value, beyond_end: false })
     }))
+}
+
+fn sign_by_iterator(redb: &ReDbTokens, token: &TokenId, peer: &PeerId) {
+    let value = redb.lookup(token).expect("an answer").expect("a token");
+    let challenge = chunks(peer, token, &value.block);
+    let walk = walk_ring(&Leg::of_signature(&challenge), |way| redb_ring(redb, *token, way));
+    black_box(walk.expect("a walk"));
+}
+
+fn scan(range: impl Iterator<Item = Result<(TokenId, BlockTime)>>) {
+    let times = range.take(RANGE_RECORDS).map(|item| item.expect("a record").1.time);
+    black_box(times.fold(0, u64::wrapping_add));
 }
 
 fn scan_slices(snapshot: &Snapshot, from: TokenId) {

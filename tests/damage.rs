@@ -165,7 +165,7 @@ fn cut_and_extended_files_are_refused_by_name() {
             overwrite(&path, wrong);
             match sample.open() {
                 Err(Error::Damaged(damage)) => {
-                    assert_eq!(damage.path, path, "{} bytes", wrong.len())
+                    assert_eq!(damage.path, path, "{} bytes", wrong.len());
                 }
                 other => panic!("{} of {} bytes: {other:?}", wrong.len(), bytes.len()),
             }
@@ -223,7 +223,7 @@ fn versions_that_are_not_known_are_refused_by_number() {
         overwrite(&path, &later);
         match sample.open() {
             Err(Error::UnknownVersion { found: 77, known: 1, path: named }) => {
-                assert_eq!(named, path)
+                assert_eq!(named, path);
             }
             other => panic!("{extension}: {other:?}"),
         }

@@ -33,11 +33,27 @@ fn main() -> Result<()> {
         ("edits-unsealed", Input::of_edits(2 << 2, 2, &[(5_000, 1)])),
         ("edits-a-record", Input::of_edits(RESEALED, 2, &[(4_096 + 72 * 9, 0xff)])),
         ("edits-kinds", Input::of_edits(RESEALED | 16, 4, &[(36_864, 9), (36_880, 0xff)])),
+        ("edits-full-counts", Input::of_edits(RESEALED, 4, &full_counts())),
+        ("edits-unordered-list", Input::of_edits(RESEALED, 2, &unordered_list())),
         ("edits-skipped-bits", Input::of_edits(RESEALED, 1, &skipped_bits())),
     ] {
         fs::write(directory.join(name), seed)?;
     }
     Ok(())
+}
+
+/// Edits of the segment with kinds: as many updates before the first record as a number
+/// can say, and one more after.
+fn full_counts() -> Vec<(u16, u8)> {
+    const KINDS: u16 = 4_096 * 9;
+    (0..8).map(|byte| (KINDS + byte, 0xff)).collect()
+}
+
+/// Edits of the segment of 150 records: the list of the last suffix begins with the first
+/// entry of all, so that its positions do not ascend.
+fn unordered_list() -> Vec<(u16, u8)> {
+    const POSTINGS: u16 = 4_096 * 4;
+    vec![(POSTINGS + 2 * 1_023, 0), (POSTINGS + 2 * 1_023 + 1, 0)]
 }
 
 /// Edits of the segment of three records: a directory that skips a bit that the tokens

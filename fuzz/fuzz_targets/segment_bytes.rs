@@ -15,8 +15,9 @@ use ringstore::{Damage, Error, Kind, Record, Result, Segment, TokenId};
 use ringstore_fuzz::input::Input;
 use ringstore_fuzz::{RECORDS_OFFSET, valid_segments};
 
-/// Of a larger segment, not every record is asked for.
-const ASKED_MAX: usize = 400;
+/// Around so many records or a few more everything is asked for, and around each record
+/// of a valid segment.
+const ASKED: usize = 40;
 
 static VALID: LazyLock<[Vec<u8>; 5]> = LazyLock::new(valid_segments);
 
@@ -91,16 +92,18 @@ fn answer<T>(result: Result<T>, is_clean: bool) -> Option<T> {
 /// undamaged; then all answers must be right.
 fn ask(segment: &Segment<&[u8]>, input: &Input, tokens: Option<&[TokenId]>) {
     let len = segment.len();
-    let step = len.div_ceil(ASKED_MAX);
-    for position in (0..len).step_by(step).chain([len - 1]) {
+    let step = if input.is_valid { 1 } else { len.div_ceil(ASKED) };
+    for position in (input.range.start % step..len).step_by(step).chain([0, len - 1]) {
         let Some(record) = answer(segment.record(position), tokens.is_some()) else { continue };
         let token = record.token;
         for sought in [Some(token), before(&token), after(&token)].into_iter().flatten() {
             find(segment, &sought, tokens);
         }
         find(segment, &graft(&token, &input.token, position % 32), tokens);
-        matches(segment, position..len, token.suffix(), tokens);
-        matches(segment, 0..position, token.suffix(), tokens);
+        for suffix in [token.suffix(), input.suffix] {
+            matches(segment, position..len, suffix, tokens);
+            matches(segment, 0..position, suffix, tokens);
+        }
     }
     for sought in [TokenId::MIN, input.token, TokenId::MAX, *segment.min(), *segment.max()] {
         find(segment, &sought, tokens);
@@ -146,11 +149,8 @@ fn matches(
     let len = segment.len();
     let next = answer(segment.next_match(positions.clone(), suffix), tokens.is_some());
     let previous = answer(segment.previous_match(positions.clone(), suffix), tokens.is_some());
-    if let Some(Some(next)) = next {
-        assert!(next < positions.end.min(len));
-    }
-    if let Some(Some(previous)) = previous {
-        assert!(positions.start <= previous && previous < len);
+    for found in [next, previous].into_iter().flatten().flatten() {
+        assert!(found < len && positions.contains(&found), "{found} in {positions:?}");
     }
     if let Some(tokens) = tokens {
         let mut right = (positions.start..positions.end.min(len))

@@ -86,11 +86,11 @@ impl Input {
         data
     }
 
-    /// Asks for a suffix and a token in the middle, and for every position.
+    /// Asks for the last suffix, a token in the middle, and every position.
     fn head(options: u8, segment: u8) -> [u8; HEAD_LEN] {
         let mut head = [0x81; HEAD_LEN];
         head[..2].copy_from_slice(&[options, segment]);
-        head[2..4].copy_from_slice(&5u16.to_le_bytes());
+        head[2..4].copy_from_slice(&1_023u16.to_le_bytes());
         head[4..12].fill(0);
         head[12..20].fill(0xff);
         head

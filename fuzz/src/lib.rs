@@ -64,14 +64,14 @@ fn with_kinds(bytes: &[u8]) -> Vec<u8> {
         bytes_of_line[8..16].copy_from_slice(&tombstones.to_le_bytes());
         for place in 0..PER_LINE.min(records - line * PER_LINE) {
             let position = line * PER_LINE + place;
-            let is_tombstone = position % 7 == 0;
+            let is_tombstone = position.is_multiple_of(7);
             if is_tombstone {
                 bytes_of_line[40 + place / 8] |= 1 << (place % 8);
                 let value = RECORDS_OFFSET + Record::LEN * position + 32;
                 bytes[value..value + 40].fill(0);
                 tombstones += 1;
             }
-            if is_tombstone || position % 3 == 0 {
+            if is_tombstone || position.is_multiple_of(3) {
                 bytes_of_line[16 + place / 8] |= 1 << (place % 8);
                 stale += 1;
             }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::map::Bytes;
@@ -70,10 +70,28 @@ impl Disk for RealDisk {
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = regular(plain(&mut options).open(self.path_of(name))?)?;
-        match fs2::FileExt::try_lock_exclusive(&file) {
-            Ok(()) => Ok(Some(Box::new(file))),
-            Err(error) if error.kind() == fs2::lock_contended_error().kind() => Ok(None),
+        loop {
+            let file = regular(plain(&mut options).open(self.path_of(name))?)?;
+            match fs2::FileExt::try_lock_exclusive(&file) {
+                Ok(()) if self.is_named(&file, name)? => return Ok(Some(Box::new(file))),
+                // Whoever had the lock failed to create a store, and removed the file.
+                Ok(()) => {}
+                Err(error) if error.kind() == fs2::lock_contended_error().kind() => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl RealDisk {
+    /// Whether a name is that of an open file.
+    fn is_named(&self, file: &File, name: &str) -> io::Result<bool> {
+        let open = file.metadata()?;
+        match std::fs::symlink_metadata(self.path_of(name)) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
