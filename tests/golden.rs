@@ -80,8 +80,7 @@ fn a_store_of_version_1_opens_and_is_whole() -> Result<()> {
         let snapshot = store.snapshot();
         assert_eq!(snapshot.len(), oracle.len());
         assert!(snapshot.range(..).map(Result::unwrap).eq(oracle.range(..)));
-        let suffixes: Vec<u16> =
-            oracle.tokens.keys().step_by(31).map(|token| token.suffix()).collect();
+        let suffixes: Vec<u16> = oracle.tokens.keys().step_by(31).map(TokenId::suffix).collect();
         for (rank, (token, value)) in (0..).zip(&oracle.tokens) {
             assert_eq!(snapshot.get(token)?, Some(*value));
             assert_eq!(snapshot.rank(token)?, rank);
@@ -202,7 +201,7 @@ fn place(file: &Bytes, token: &[u8; 32]) -> (usize, usize) {
     let product = u128::from(distance) * u128::from(file.u64(152));
     let (line, fraction) = (product >> 64, product & u128::from(u64::MAX));
     match line {
-        0..3 => (line as usize, (fraction * 60 >> 64) as usize),
+        0..3 => (line as usize, ((fraction * 60) >> 64) as usize),
         _ => (2, 59),
     }
 }

@@ -156,6 +156,14 @@ impl Layer {
         Ok(count)
     }
 
+    /// Brings near what any walk from a position reads first, whatever the suffixes.
+    #[inline]
+    pub(crate) fn prefetch_table(&self, position: usize) {
+        if let Some((start, segment)) = self.segment_at(position) {
+            segment.prefetch_table(position - start);
+        }
+    }
+
     /// Brings near what a walk from a position will read first.
     #[inline]
     pub(crate) fn prefetch_matches(&self, position: usize, direction: Direction, suffixes: &[u16]) {
