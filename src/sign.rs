@@ -25,9 +25,6 @@ impl Snapshot {
             return Ok(None);
         };
         let origin = token_block(record);
-        // What the hash will ask for is not known yet, but where: hashing takes as long as
-        // bringing all of it.
-        layer.prefetch_table(found.position);
         let chunks = chunks(peer, &origin.token, &origin.block);
         let mut positions = [0; CHUNKS];
         let mut free = positions.iter_mut();

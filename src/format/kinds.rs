@@ -28,8 +28,9 @@ pub(crate) struct KindCounts {
 
 impl KindCounts {
     pub(crate) fn add(&mut self, kind: Kind) {
-        self.stale += u64::from(kind != Kind::Fresh);
-        self.tombstones += u64::from(kind == Kind::Tombstone);
+        // The counts before may be a file's word only.
+        self.stale = self.stale.wrapping_add(u64::from(kind != Kind::Fresh));
+        self.tombstones = self.tombstones.wrapping_add(u64::from(kind == Kind::Tombstone));
     }
 }
 

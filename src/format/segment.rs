@@ -113,6 +113,19 @@ struct RawFooter {
 
 const _: () = assert!(size_of::<RawFooter>() == FOOTER_LEN);
 
+/// Number of leading bits in which two tokens agree.
+pub(crate) fn shared_bits(a: &TokenId, b: &TokenId) -> u32 {
+    let mut bits = 0;
+    for (a, b) in a.0.iter().zip(&b.0) {
+        let differing = a ^ b;
+        bits += differing.leading_zeros();
+        if differing != 0 {
+            break;
+        }
+    }
+    bits
+}
+
 impl Header {
     /// Where everything lies in the file.
     pub(crate) fn layout(&self) -> Option<Layout> {
@@ -179,8 +192,12 @@ impl Header {
         if self.min > self.max || (self.min == self.max) != (self.records == 1) {
             return Err("a key range that does not fit the number of records");
         }
-        if !(1..=self.records).contains(&self.map.lines) || self.map.skip_bits > 255 {
+        if !(1..=self.records).contains(&self.map.lines) {
             return Err("a directory that does not fit the number of records");
+        }
+        // Skipping a bit in which tokens differ would put them out of order.
+        if self.map.skip_bits > shared_bits(&self.min, &self.max).min(255) {
+            return Err("a directory that does not fit the key range");
         }
         Ok(())
     }
@@ -262,26 +279,20 @@ impl Header {
         };
         header.check_counts().map_err(wrong)?;
         let layout = header.layout().ok_or_else(|| wrong("sections longer than any file"))?;
-        if layout.file_len != file.len()
-            || raw_sections(&layout).as_bytes() != raw.sections.as_bytes()
-        {
-            return Err(wrong("a table of sections that does not fit the counts"));
+        if layout.file_len != file.len() {
+            return Err(wrong("sections that do not fill the file"));
         }
-        let footer = RawFooter::read_from_bytes(&file[layout.footer..])
-            .map_err(|_| wrong("a footer of another length"))?;
-        let sum = checksum(&footer.as_bytes()[..FOOTER_LEN - 4]);
-        if footer.magic != FOOTER_MAGIC
-            || footer.checksum != sum
-            || footer.header_checksum != raw.checksum
-            || footer.file_len != raw.file_len
-            || footer.store_id != raw.store_id
-            || footer.segment_id != raw.segment_id
-        {
+        // Everything that was not looked at follows from what was.
+        let (page, footer) = header.encode(&layout);
+        if page != file[..PAGE_LEN] {
+            return Err(wrong("sections or other bytes that do not fit the counts"));
+        }
+        if footer != file[layout.footer..] {
             return Err(damaged(
                 "segment footer",
                 layout.footer,
                 "the footer of this header".into(),
-                hex_of(footer.as_bytes()),
+                hex_of(&file[layout.footer..]),
             ));
         }
         Ok((header, layout))

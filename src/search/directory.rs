@@ -13,7 +13,7 @@
 //! every 128th record, find the right ones; see [`Segment`](crate::Segment).
 
 use crate::format::layout::{BUCKETS_PER_LINE, DIRECTORY_LINE_LEN, LINE_RECORDS};
-use crate::format::segment::BucketMap;
+use crate::format::segment::{BucketMap, shared_bits};
 use crate::token::TokenId;
 
 /// Where a token falls: a line of the directory, and the fraction of the line below it,
@@ -85,19 +85,6 @@ pub(crate) fn interpolate(low: &TokenId, high: &TokenId, token: &TokenId, len: u
     let range = u128::from(window(high, skip_bits).saturating_sub(base)) + 1;
     let offset = u128::from(window(token, skip_bits).saturating_sub(base)).min(range);
     (offset * len as u128 / range) as usize
-}
-
-/// Number of leading bits in which two tokens agree.
-fn shared_bits(a: &TokenId, b: &TokenId) -> u32 {
-    let mut bits = 0;
-    for (a, b) in a.0.iter().zip(&b.0) {
-        let differing = a ^ b;
-        bits += differing.leading_zeros();
-        if differing != 0 {
-            break;
-        }
-    }
-    bits
 }
 
 /// The 64 bits after the first `skip_bits`, zeros beyond the end.

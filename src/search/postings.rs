@@ -110,14 +110,6 @@ impl<'a> Block<'a> {
         prefetch(self.table, 2 * usize::from(suffix));
     }
 
-    /// Asks for the whole table to be brought near.
-    #[inline]
-    pub(crate) fn prefetch_tables(self) {
-        for at in (0..BLOCK_TABLE_LEN).step_by(64) {
-            prefetch(self.table, at);
-        }
-    }
-
     /// Asks for that part of the list of a suffix to be brought near in which a search
     /// for a position near `near` will look.
     #[inline]

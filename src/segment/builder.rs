@@ -13,6 +13,8 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::directory::{DirectoryWriter, write_directory_again};
+use super::section::{File, SectionWriter};
 use crate::error::{Error, Result};
 use crate::format::kinds::{Kind, KindCounts, KindsLine};
 use crate::format::layout::{
@@ -23,7 +25,6 @@ use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{BucketMap, Header, StoreIdBytes};
 use crate::format::{PAGE_LEN, checksum};
 use crate::io::DiskFile;
-use crate::search::directory::Line;
 use crate::search::postings::write_block;
 use crate::token::{Record, TokenId};
 
@@ -50,110 +51,6 @@ pub(crate) struct SegmentBuilder {
     records: u64,
     min: TokenId,
     last: TokenId,
-}
-
-/// A file that has no name yet that anybody would look for, and its path for messages.
-struct File {
-    file: Box<dyn DiskFile>,
-    path: PathBuf,
-}
-
-impl File {
-    fn write(&self, bytes: &[u8], offset: usize) -> Result<()> {
-        self.file.write_all_at(bytes, offset as u64).map_err(Error::io("write", &self.path))
-    }
-
-    fn read(&self, bytes: &mut [u8], offset: usize) -> Result<()> {
-        self.file.read_exact_at(bytes, offset as u64).map_err(Error::io("read back", &self.path))
-    }
-}
-
-/// Files are written up to multiples of this at a time, in one call each, so that the
-/// page cache holds them in pieces that the processor maps with one entry.
-const HUGE_PAGE_LEN: usize = 2 << 20;
-
-/// A section being written, and the checksums of its chunks.
-struct SectionWriter {
-    id: SectionId,
-    /// Where in the file the section begins.
-    offset: usize,
-    /// Bytes written to the file.
-    written: usize,
-    buffer: Vec<u8>,
-    checksums: Vec<u32>,
-    /// The checksum of the chunk that is not complete yet, and how much it has of it.
-    hasher: crc32fast::Hasher,
-    hashed: usize,
-}
-
-impl SectionWriter {
-    fn new(id: SectionId, offset: usize) -> Self {
-        Self {
-            id,
-            offset,
-            written: 0,
-            buffer: Vec::new(),
-            checksums: Vec::new(),
-            hasher: crc32fast::Hasher::new(),
-            hashed: 0,
-        }
-    }
-
-    #[inline]
-    fn push(&mut self, bytes: &[u8], file: &File) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        let at = self.offset + self.written;
-        let len = (at + 1).next_multiple_of(HUGE_PAGE_LEN) - at;
-        if self.buffer.len() >= len { self.write_first(len, file) } else { Ok(()) }
-    }
-
-    /// Writes what is left, the last chunk perhaps shorter.
-    fn finish(&mut self, file: &File) -> Result<()> {
-        self.write_first(self.buffer.len(), file)?;
-        if self.hashed > 0 {
-            self.checksums.push(std::mem::take(&mut self.hasher).finalize());
-            self.hashed = 0;
-        }
-        Ok(())
-    }
-
-    fn write_first(&mut self, len: usize, file: &File) -> Result<()> {
-        let bytes = &self.buffer[..len];
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (part, after) = rest.split_at(rest.len().min(self.id.chunk_len() - self.hashed));
-            self.hasher.update(part);
-            self.hashed += part.len();
-            if self.hashed == self.id.chunk_len() {
-                self.checksums.push(std::mem::take(&mut self.hasher).finalize());
-                self.hashed = 0;
-            }
-            rest = after;
-        }
-        file.write(bytes, self.offset + self.written)?;
-        self.written += len;
-        self.buffer.drain(..len);
-        Ok(())
-    }
-
-    fn len(&self) -> usize {
-        self.written + self.buffer.len()
-    }
-
-    /// Moves a finished section to a lower offset.
-    fn move_down(&mut self, offset: usize, file: &File) -> Result<()> {
-        if offset == self.offset {
-            return Ok(());
-        }
-        let mut bytes = vec![0; 1 << 20];
-        for done in (0..self.written).step_by(bytes.len()) {
-            let len = bytes.len().min(self.written - done);
-            file.read(&mut bytes[..len], self.offset + done)?;
-            file.write(&bytes[..len], offset + done)?;
-        }
-        self.offset = offset;
-        Ok(())
-    }
 }
 
 const RECORDS: usize = 0;
@@ -345,94 +242,6 @@ impl SegmentBuilder {
 fn layout_of(records: u64, map: &BucketMap, has_kinds: bool, has_fences: bool) -> Result<Layout> {
     Layout::of(Shape { records, lines: map.lines, has_kinds, has_fences })
         .ok_or(Error::TooManyRecords { max: RECORDS_END - 1, found: records })
-}
-
-/// The directory being written, line by line.
-struct DirectoryWriter {
-    map: BucketMap,
-    lines: SectionWriter,
-    /// The line that is being filled, its number, and how many records it has.
-    line: Line,
-    line_index: usize,
-    line_records: usize,
-    /// The bucket of the last record, and how many records a search for one in it has
-    /// to reckon with.
-    bucket: usize,
-    bucket_records: usize,
-    longest_bucket: usize,
-    records: usize,
-}
-
-impl DirectoryWriter {
-    fn new(map: BucketMap, offset: usize) -> Self {
-        Self {
-            map,
-            lines: SectionWriter::new(SectionId::Directory, offset),
-            line: Line::starting_at(0),
-            line_index: 0,
-            line_records: 0,
-            bucket: 0,
-            bucket_records: 0,
-            longest_bucket: 0,
-            records: 0,
-        }
-    }
-
-    /// Enters the token of the next record.
-    #[inline]
-    fn push(&mut self, token: &TokenId, file: &File) -> Result<()> {
-        let place = self.map.place(token);
-        while self.line_index < place.line {
-            self.write_line(file)?;
-        }
-        let bucket = place.bucket();
-        if bucket != self.bucket && self.line_records < Line::RECORDS_END {
-            self.bucket_records = 0;
-        }
-        self.bucket = bucket;
-        self.bucket_records += 1;
-        self.longest_bucket = self.longest_bucket.max(self.bucket_records);
-        self.line_records += 1;
-        self.line.end_at(bucket, self.line_records);
-        self.records += 1;
-        Ok(())
-    }
-
-    fn write_line(&mut self, file: &File) -> Result<()> {
-        self.lines.push(self.line.bytes(), file)?;
-        self.line = Line::starting_at(self.records);
-        self.line_index += 1;
-        (self.line_records, self.bucket, self.bucket_records) = (0, 0, 0);
-        Ok(())
-    }
-
-    fn finish(&mut self, file: &File) -> Result<()> {
-        while self.line_index < self.map.lines as usize {
-            self.write_line(file)?;
-        }
-        self.lines.finish(file)
-    }
-}
-
-/// Writes the directory by another map, from the records as they were written.
-fn write_directory_again(
-    map: BucketMap,
-    offset: usize,
-    records: &SectionWriter,
-    file: &File,
-) -> Result<DirectoryWriter> {
-    let mut directory = DirectoryWriter::new(map, offset);
-    let mut buffer = vec![0; BLOCK_RECORDS * Record::LEN];
-    for done in (0..records.written).step_by(buffer.len()) {
-        let len = buffer.len().min(records.written - done);
-        let bytes = &mut buffer[..len];
-        file.read(bytes, records.offset + done)?;
-        for record in bytemuck::cast_slice::<u8, Record>(bytes) {
-            directory.push(&record.token, file)?;
-        }
-    }
-    directory.finish(file)?;
-    Ok(directory)
 }
 
 /// Writes every 128th token, read back from the records.

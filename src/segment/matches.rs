@@ -70,14 +70,6 @@ impl<B: AsRef<[u8]>> Segment<B> {
         Ok(count)
     }
 
-    /// Brings near what any walk from a position reads first, whatever the suffixes.
-    #[inline]
-    pub(crate) fn prefetch_table(&self, position: usize) {
-        if let Some(block) = self.postings_unchecked(position / BLOCK_RECORDS) {
-            block.prefetch_tables();
-        }
-    }
-
     /// Brings near what a walk from a position will read to meet these suffixes, all at
     /// once, as the walk itself learns of each place only after the one before: for
     /// each suffix its list in the block where it will be met, if tokens are random.

@@ -5,8 +5,12 @@
 //! the same over a mapped file, a buffer, or bytes that somebody made up.
 
 pub(crate) mod builder;
+mod check;
+mod directory;
+pub(crate) mod find;
 pub(crate) mod matches;
 pub(crate) mod reader;
+mod section;
 #[cfg(test)]
 mod tests;
 mod touched;

@@ -312,3 +312,39 @@ proptest! {
         }
     }
 }
+
+/// A directory that skips a bit in which tokens differ puts tokens out of order that are
+/// not there, even where all records are where it says.
+#[test]
+fn no_bit_is_skipped_in_which_tokens_differ() {
+    let tokens = [TokenId::MIN, TokenId([0x7e; 32]), TokenId::MAX];
+    let opened = open(resealed(&build(&tokens, fresh, 0), |bytes| {
+        bytes[136] = 1;
+        // Behind header, records and postings, a page each.
+        let buckets = &mut bytes[3 * 4096 + 4..][..60];
+        buckets.fill(1);
+        buckets[59] = 3;
+    }));
+    assert!(matches!(opened, Err(Error::Damaged(_))), "{opened:?}");
+}
+
+#[test]
+fn counts_of_kinds_that_overflow_are_damage() {
+    let tokens = KeyFamily::Uniform.generate(300, 5);
+    let bytes = build(&tokens, mixed, 0);
+    let kinds = open(bytes.clone()).unwrap().layout.section(SectionId::Kinds).offset;
+    let segment = open(resealed(&bytes, |bytes| bytes[kinds..kinds + 16].fill(0xff))).unwrap();
+    assert!(damages(&segment).iter().any(|damage| damage.part == "kinds"));
+    assert!(segment.tokens_before(200).is_ok());
+}
+
+#[test]
+fn bytes_that_mean_nothing_are_zero() {
+    let tokens = KeyFamily::Uniform.generate(300, 5);
+    let bytes = build(&tokens, mixed, 0);
+    let footer = bytes.len() - 64;
+    for at in (140..144).chain([336, 2_000, 4_087]).chain(footer + 40..footer + 56) {
+        let opened = open(resealed(&bytes, |bytes| bytes[at] = 1));
+        assert!(matches!(opened, Err(Error::Damaged(_))), "byte {at}: {opened:?}");
+    }
+}

@@ -7,7 +7,8 @@ use std::ops::Range;
 use crate::challenge::Direction;
 use crate::error::Result;
 use crate::io::map::Bytes;
-use crate::segment::reader::{Found, Segment};
+use crate::segment::find::Found;
+use crate::segment::reader::Segment;
 use crate::token::{Record, TokenId};
 
 /// Segments in the order of their keys.
@@ -154,14 +155,6 @@ impl Layer {
             }
         }
         Ok(count)
-    }
-
-    /// Brings near what any walk from a position reads first, whatever the suffixes.
-    #[inline]
-    pub(crate) fn prefetch_table(&self, position: usize) {
-        if let Some((start, segment)) = self.segment_at(position) {
-            segment.prefetch_table(position - start);
-        }
     }
 
     /// Brings near what a walk from a position will read first.

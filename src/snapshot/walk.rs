@@ -8,7 +8,7 @@ use super::Snapshot;
 use super::layer::Layer;
 use crate::challenge::{CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Walk};
 use crate::error::Result;
-use crate::segment::reader::Found;
+use crate::segment::find::Found;
 use crate::token::{BlockTime, TokenId};
 
 /// How a walk went, without what it met.

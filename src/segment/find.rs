@@ -1,0 +1,179 @@
+//! Finding a token.
+//!
+//! A token is found in two accesses to memory: a line of the prefix directory says which
+//! few records it can be among, and those lie side by side. Where keys crowd so that a
+//! bucket of the directory holds more than 128 records, the fence keys, the tokens of
+//! every 128th record, are searched before the records are.
+
+use std::ops::Range;
+
+use bytemuck::TransparentWrapper;
+
+use super::reader::Segment;
+use crate::error::Result;
+use crate::format::layout::{DIRECTORY_LINE_LEN, FENCE_LEN, FENCE_RECORDS, SectionId};
+use crate::search::directory::{Line, Place, interpolate};
+use crate::search::gallop::gallop;
+use crate::token::{Record, TokenId};
+
+/// Records of a bucket that are looked at together; most buckets hold no more.
+const WINDOW_RECORDS: usize = 4;
+
+/// Where a token is, or would be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// The number of records with smaller tokens.
+    pub position: usize,
+    /// Whether the record at `position` has this very token.
+    pub exact: bool,
+}
+
+impl<B: AsRef<[u8]>> Segment<B> {
+    /// Finds a token. If it is there, its record was checked.
+    ///
+    /// Two or three accesses to memory for tokens spread like hashes, a logarithmic
+    /// number for any others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`].
+    #[inline]
+    pub fn find(&self, token: &TokenId) -> Result<Found> {
+        // Tokens that share the skipped bits are told apart from the others by the map.
+        if self.header.map.skip_bits > 0 {
+            if token < &self.header.min {
+                return Ok(Found { position: 0, exact: false });
+            }
+            if token > &self.header.max {
+                return Ok(Found { position: self.len(), exact: false });
+            }
+        }
+        let place = self.header.map.place(token);
+        let (start, end) = self.bucket_range(place)?;
+        if end - start <= WINDOW_RECORDS
+            && let Some(window) = self.window(start)
+        {
+            self.check_records(start..end)?;
+            if let Some(found) = self.find_in_window(window, end - start, token) {
+                return Ok(Found { position: start + found.position, ..found });
+            }
+        }
+        let (range, guess) = if end - start <= FENCE_RECORDS {
+            (start..end, place.guess(end - start))
+        } else {
+            self.search_fences(start..end, token)?
+        };
+        let records = self.records(range.clone())?;
+        let below =
+            gallop(records.len(), guess, |i| records.get(i).is_some_and(|r| r.token < *token));
+        let exact = records.get(below).is_some_and(|record| record.token == *token);
+        Ok(Found { position: range.start + below, exact })
+    }
+
+    /// Finds a token among the first `len` records of a window; `None` if another one is
+    /// equal in the bits that are compared.
+    ///
+    /// Looks at all of them without asking which, so that the processor goes on to what
+    /// comes next while they are still on their way.
+    #[inline]
+    fn find_in_window(
+        &self,
+        window: &[Record; WINDOW_RECORDS],
+        len: usize,
+        token: &TokenId,
+    ) -> Option<Found> {
+        let map = &self.header.map;
+        let key = map.key(token);
+        let below =
+            (0..WINDOW_RECORDS).map(|i| usize::from((i < len) & (map.key(&window[i].token) < key)));
+        let position: usize = below.sum();
+        let found = window.get(position).filter(|_| position < len);
+        let same_key = found.is_some_and(|record| map.key(&record.token) == key);
+        let exact = same_key && found.is_some_and(|record| record.token == *token);
+        (exact == same_key).then_some(Found { position, exact })
+    }
+
+    /// The positions of the records that can have a token, by the directory.
+    #[inline]
+    pub(super) fn bucket_range(&self, place: Place) -> Result<(usize, usize)> {
+        let at = place.line * DIRECTORY_LINE_LEN;
+        self.check(SectionId::Directory, &(at..at + DIRECTORY_LINE_LEN))?;
+        let Some(line) = self.array(SectionId::Directory, at) else {
+            return Err(self.damage(SectionId::Directory, at, "a line", "the end"));
+        };
+        let mut checked = Ok(());
+        let range = Line::wrap_ref(line).range(place.bucket(), self.len(), || {
+            let next = at + DIRECTORY_LINE_LEN..at + 2 * DIRECTORY_LINE_LEN;
+            match Line::read(self.section(SectionId::Directory), place.line + 1) {
+                Some(line) => {
+                    checked = self.check(SectionId::Directory, &next);
+                    line.start()
+                }
+                None => self.len(),
+            }
+        });
+        checked.map(|()| range)
+    }
+
+    /// The records from a position on, as many as are looked at together, and whether
+    /// checked or not; `None` near the end of the file.
+    #[inline]
+    fn window(&self, start: usize) -> Option<&[Record; WINDOW_RECORDS]> {
+        let bytes: &[u8; WINDOW_RECORDS * Record::LEN] =
+            self.array(SectionId::Records, start * Record::LEN)?;
+        bytemuck::cast_slice(bytes).first_chunk()
+    }
+
+    /// Narrows an overfull bucket to the records between two fence keys, and says at
+    /// which of them to look first.
+    #[cold]
+    fn search_fences(
+        &self,
+        bucket: Range<usize>,
+        token: &TokenId,
+    ) -> Result<(Range<usize>, usize)> {
+        if !self.header.has_fences {
+            return Ok((bucket.clone(), bucket.len() / 2));
+        }
+        let first = bucket.start.div_ceil(FENCE_RECORDS);
+        let count = bucket.end.div_ceil(FENCE_RECORDS) - first;
+        let (Some(low), Some(high)) =
+            (self.fence(first)?, self.fence(first + count.saturating_sub(1))?)
+        else {
+            return Ok((bucket.clone(), bucket.len() / 2));
+        };
+        let mut failed = None;
+        let below = gallop(count, interpolate(low, high, token, count), |index| {
+            match self.fence(first + index) {
+                Ok(fence) => fence.is_some_and(|fence| fence < token),
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let start = if below == 0 { bucket.start } else { (first + below - 1) * FENCE_RECORDS };
+        let end = if below == count { bucket.end } else { (first + below) * FENCE_RECORDS + 1 };
+        let range = start..end.max(start);
+        let guess = match (below.checked_sub(1), self.fence(first + below)?) {
+            (Some(index), Some(high)) if below < count => match self.fence(first + index)? {
+                Some(low) => interpolate(low, high, token, range.len()),
+                None => range.len() / 2,
+            },
+            _ => range.len() / 2,
+        };
+        Ok((range, guess))
+    }
+
+    /// A fence key: the token of every 128th record.
+    fn fence(&self, index: usize) -> Result<Option<&TokenId>> {
+        let bytes = index * FENCE_LEN..(index + 1) * FENCE_LEN;
+        self.check(SectionId::Fences, &bytes)?;
+        let key: Option<&[u8; FENCE_LEN]> =
+            self.section(SectionId::Fences).get(bytes).and_then(<[u8]>::first_chunk);
+        Ok(key.map(bytemuck::TransparentWrapper::wrap_ref))
+    }
+}
