@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 
 use crate::commands::Command;
 use crate::exit::Exit;
-use crate::output::say;
+use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 Ids are 64 hex digits, with or without 0x, or a decimal number below 2^64.

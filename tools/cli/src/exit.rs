@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ringstore::Error;
 
-use crate::output::say;
+use crate::talk::say;
 
 /// The exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

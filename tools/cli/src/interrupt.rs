@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ringstore::Error;
 
 use crate::exit::{Exit, Failure};
-use crate::output::say;
+use crate::talk::say;
 
 static DEFERRED: AtomicBool = AtomicBool::new(false);
 static STOP: AtomicBool = AtomicBool::new(false);

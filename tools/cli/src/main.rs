@@ -10,17 +10,18 @@ mod interrupt;
 mod output;
 mod progress;
 mod random;
+mod talk;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::args::Args;
 
 fn main() -> ExitCode {
     let exit = match Args::try_parse() {
         Ok(args) => interrupt::install()
-            .and_then(|()| commands::run(args))
+            .and_then(|()| commands::run(args.command, args.json, Args::command))
             .unwrap_or_else(|failure| failure.say()),
         Err(error) => args::say_error(&error),
     };

@@ -1,4 +1,4 @@
-//! What is written: data on standard output, talk on standard error.
+//! Data, on standard output.
 
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
@@ -8,27 +8,6 @@ use ringstore_cli::input::Format;
 use serde::Serialize;
 
 use crate::exit::Failure;
-
-/// Says one line on standard error. If nobody listens, nothing is said.
-pub(crate) fn say(message: impl Display) {
-    let line = one_line(&format!("ringstore: {message}"));
-    let _ = writeln!(io::stderr().lock(), "{line}");
-}
-
-/// The text on one line, without characters that a terminal would obey.
-///
-/// Messages quote file names and input, in which anything may stand.
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    line
-}
 
 /// Standard output, as text or as JSON.
 ///
@@ -106,15 +85,5 @@ pub(crate) fn write_record(
             serde_json::to_writer(&mut *writer, &Line { token, block, time })?;
             writer.write_all(b"\n")
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_stay_on_one_line() {
-        assert_eq!(one_line("a\nb\t\u{1b}[2Jé'"), "a\\nb\\t\\u{1b}[2Jé'");
     }
 }

@@ -1,6 +1,6 @@
 //! `ringstore completions`.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
 use crate::exit::{Exit, Failure};
@@ -21,11 +21,14 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+    pub(crate) fn run(
+        self,
+        output: &mut Output,
+        mut definition: clap::Command,
+    ) -> Result<Exit, Failure> {
         // It panics where it cannot write, which a vector never does.
         let mut script = Vec::new();
-        let mut command = crate::args::Args::command();
-        clap_complete::generate(self.shell, &mut command, "ringstore", &mut script);
+        clap_complete::generate(self.shell, &mut definition, "ringstore", &mut script);
         output.text(format_args!("{}", String::from_utf8_lossy(&script)))?;
         Ok(Exit::Done)
     }

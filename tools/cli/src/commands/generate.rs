@@ -12,9 +12,10 @@ use tempfile::NamedTempFile;
 
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
-use crate::output::{Output, say, write_record};
+use crate::output::{Output, write_record};
 use crate::progress::{Meter, Unit};
 use crate::random::RandomRecords;
+use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 The ending of the file says what is written: .raw or .bin 72 bytes a record, .csv lines

@@ -6,7 +6,8 @@ use clap::Args;
 use ringstore::TokenId;
 
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, say};
+use crate::output::Output;
+use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 Prints a line token,block,time for each token found, in the order asked for. The

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
-use crate::output::{Output, say};
+use crate::output::Output;
 use crate::progress::Meter;
+use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 Reads the files one after the other and creates the store, whose directory must be

@@ -16,7 +16,6 @@ use std::path::Path;
 use clap::Subcommand;
 use ringstore::{Options, Store};
 
-use crate::args::Args;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
@@ -35,10 +34,15 @@ pub(crate) enum Command {
     Completions(completions::Completions),
 }
 
-/// Carries out what the arguments ask for.
-pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let mut output = Output::new(args.json);
-    let exit = match args.command {
+/// Carries out a command. `definition` is that of the command line, for who has to
+/// know all of it.
+pub(crate) fn run(
+    command: Command,
+    json: bool,
+    definition: fn() -> clap::Command,
+) -> Result<Exit, Failure> {
+    let mut output = Output::new(json);
+    let exit = match command {
         Command::Demo(demo) => demo.run(&mut output),
         Command::Generate(generate) => generate.run(&mut output),
         Command::Load(load) => load.run(&mut output),
@@ -49,7 +53,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         Command::Stat(stat) => stat.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
         Command::Dump(dump) => dump.run(&mut output),
-        Command::Completions(completions) => completions.run(&mut output),
+        Command::Completions(completions) => completions.run(&mut output, definition()),
     };
     // What was found before an error is worth printing.
     output.flush().and(exit)

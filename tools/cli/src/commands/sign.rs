@@ -10,7 +10,8 @@ use ringstore::{
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, say};
+use crate::output::Output;
+use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 The peer, the token and its block give ten chunks, numbers below 1024. The signature

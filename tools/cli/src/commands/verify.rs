@@ -8,8 +8,9 @@ use ringstore::{Damage, VerifyReport};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::output::{Output, say};
+use crate::output::Output;
 use crate::progress::Meter;
+use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 Reads every file of the store and compares checksums, the order of the tokens, and

@@ -20,9 +20,10 @@ use self::engines::{Engine, Found, NaiveArray};
 use self::report::{Loaded, Report};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
-use crate::output::{Output, say};
+use crate::output::Output;
 use crate::progress::Meter;
 use crate::random::RandomRecords;
+use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 Loads the same random tokens into a store and into redb, both in a temporary directory
