@@ -116,13 +116,11 @@ impl ManifestContents {
             let path = path.to_path_buf();
             Error::from(Damage { path, part: "manifest", offset: offset as u64, expected, found })
         };
-        let Ok((raw, _)) = RawManifest::ref_from_prefix(bytes) else {
-            let least = size_of::<RawManifest>() + CHECKSUM_LEN;
-            return Err(damaged(
-                0,
-                format!("at least {least} bytes"),
-                format!("{} bytes", bytes.len()),
-            ));
+        let least = size_of::<RawManifest>() + CHECKSUM_LEN;
+        let (Ok((raw, _)), true) = (RawManifest::ref_from_prefix(bytes), bytes.len() >= least)
+        else {
+            let found = format!("{} bytes", bytes.len());
+            return Err(damaged(0, format!("at least {least} bytes"), found));
         };
         if raw.magic != MAGIC {
             return Err(damaged(0, hex_of(&MAGIC), hex_of(&raw.magic)));
@@ -267,6 +265,19 @@ mod tests {
         unnamed.next_file_id = 2;
         for wrong in [overlapping, unnamed] {
             assert!(matches!(decode(&wrong.encode()), Err(Error::Damaged(_))));
+        }
+    }
+
+    /// A header and a checksum that overlap it.
+    #[test]
+    fn a_manifest_shorter_than_its_header_is_damage() {
+        let bytes = contents().encode();
+        for len in size_of::<RawManifest>()..size_of::<RawManifest>() + CHECKSUM_LEN {
+            let mut short = bytes[..len].to_vec();
+            let body = len - CHECKSUM_LEN;
+            let sum = checksum(&short[..body]);
+            short[body..].copy_from_slice(&sum.to_le_bytes());
+            assert!(matches!(decode(&short), Err(Error::Damaged(_))), "{len} bytes");
         }
     }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod layer;
 pub(crate) mod range;
+#[cfg(test)]
+mod tests;
 pub(crate) mod walk;
 
 use std::ops::{Bound, RangeBounds};
