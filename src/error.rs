@@ -23,6 +23,18 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The last step of a change failed, so that it may be on disk or not.
+    #[error(
+        "cannot sync {}: {source}; whether the change is on disk is not known: open the store anew",
+        path.display()
+    )]
+    OutcomeUnknown {
+        /// The directory whose sync failed.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+
     /// The directory is missing, or is not a store.
     #[error("{} is not a ringstore: {found}; create one with `create` or `ringstore load`", path.display())]
     NotAStore {

@@ -119,6 +119,8 @@ fn write_segment(
     let name = segment_name(plan.segment_id);
     let temporary = temporary_name(&name);
     let path = disk.path_of(&temporary);
+    // A thread that panicked may have left one.
+    let _ = disk.unlink(&temporary);
     let file = disk.create(&temporary).map_err(Error::io("create", &path))?;
     let written = (|| {
         let mut builder = SegmentBuilder::new(file, path.clone(), plan)?;

@@ -8,10 +8,15 @@ use std::io;
 
 use crate::error::{Damage, Error, Result};
 use crate::format::manifest::ManifestContents;
-use crate::io::Disk;
+use crate::format::segment::{StoreIdBytes, segment_store_id};
+use crate::io::{Disk, DiskFile};
 
 /// The manifest's name.
 pub(crate) const MANIFEST: &str = "MANIFEST";
+
+/// No manifest is longer: half a million segments. What is read of a longer file has
+/// a checksum that is wrong.
+const LEN_MAX: usize = 64 << 20;
 
 /// How names end of files that are being written.
 const TEMPORARY: &str = ".tmp";
@@ -26,24 +31,22 @@ pub(crate) fn temporary_name(name: &str) -> String {
     format!("{name}{TEMPORARY}")
 }
 
-/// Whether a name is one that the store gives to what may be left over after a crash:
-/// a temporary file, or a segment.
-fn is_ours(name: &str) -> bool {
-    let id = |name: &str| {
-        name.strip_suffix(".seg").is_some_and(|id| {
-            id.len() == 16 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    };
-    match name.strip_suffix(TEMPORARY) {
-        Some(name) => name == MANIFEST || id(name),
-        None => id(name),
-    }
+/// Whether a name is that of a segment.
+fn is_segment(name: &str) -> bool {
+    name.strip_suffix(".seg").is_some_and(|id| {
+        id.len() == 16 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+/// Whether a name is one that the store gives to files that are being written.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.strip_suffix(TEMPORARY).is_some_and(|name| name == MANIFEST || is_segment(name))
 }
 
 /// Reads the manifest; `None` if there is none.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Option<ManifestContents>> {
     let path = disk.path_of(MANIFEST);
-    match disk.read(MANIFEST) {
+    match disk.read(MANIFEST, LEN_MAX) {
         Ok(bytes) => ManifestContents::decode(&bytes, &path).map(Some),
         Err(error)
             if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
@@ -58,6 +61,8 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<ManifestContents>> {
 pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
     let temporary = temporary_name(MANIFEST);
     let path = disk.path_of(&temporary);
+    // A writer that died, or a thread that panicked, may have left one.
+    let _ = disk.unlink(&temporary);
     let written = disk
         .create(&temporary)
         .map_err(Error::io("create", &path))
@@ -71,17 +76,54 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
         let _ = disk.unlink(&temporary);
     }
     written?;
-    disk.sync_directory().map_err(Error::io("sync", disk.path()))
+    disk.sync_directory()
+        .map_err(|source| Error::OutcomeUnknown { path: disk.path().to_path_buf(), source })
+}
+
+/// Fails where there are segments of another store, none of which is named: then the
+/// manifest is not the one that belongs here.
+pub(crate) fn refuse_foreign(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
+    for name in unnamed(disk, contents)? {
+        let foreign = match disk.open(&name) {
+            Ok(file) => store_id(file.as_ref()).is_some_and(|id| id != contents.store_id),
+            // Removed meanwhile.
+            Err(_) => false,
+        };
+        if foreign {
+            return Err(Error::from(Damage {
+                path: disk.path_of(MANIFEST),
+                part: "manifest",
+                offset: 0,
+                expected: "the manifest of this store".into(),
+                found: format!("one of another store than that of {name}"),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Segments that the manifest does not name.
+fn unnamed(disk: &dyn Disk, contents: &ManifestContents) -> Result<Vec<String>> {
+    let named: Vec<_> =
+        contents.layers.iter().flatten().map(|entry| segment_name(entry.segment_id)).collect();
+    let mut names = disk.list().map_err(Error::io("list", disk.path()))?;
+    names.retain(|name| is_segment(name) && !named.contains(name));
+    Ok(names)
+}
+
+/// The id of the store that a segment says it was made under.
+fn store_id(file: &dyn DiskFile) -> Option<StoreIdBytes> {
+    let mut header = [0; 32];
+    file.read_exact_at(&mut header, 0).ok()?;
+    segment_store_id(&header)
 }
 
 /// Removes what a writer left behind that died: files of ours that are not named.
 pub(crate) fn remove_leftovers(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
-    let named: Vec<_> =
-        contents.layers.iter().flatten().map(|entry| segment_name(entry.segment_id)).collect();
-    for name in disk.list().map_err(Error::io("list", disk.path()))? {
-        if is_ours(&name) && !named.contains(&name) {
-            disk.unlink(&name).map_err(Error::io("remove", &disk.path_of(&name)))?;
-        }
+    let names = disk.list().map_err(Error::io("list", disk.path()))?;
+    let temporary = names.into_iter().filter(|name| is_temporary(name));
+    for name in temporary.chain(unnamed(disk, contents)?) {
+        disk.unlink(&name).map_err(Error::io("remove", &disk.path_of(&name)))?;
     }
     Ok(())
 }
@@ -90,7 +132,7 @@ pub(crate) fn remove_leftovers(disk: &dyn Disk, contents: &ManifestContents) -> 
 pub(crate) fn missing(disk: &dyn Disk) -> Error {
     let path = disk.path().to_path_buf();
     let found = match disk.list() {
-        Ok(names) if names.iter().any(|name| is_ours(name)) => {
+        Ok(names) if names.iter().any(|name| is_segment(name)) => {
             return Error::from(Damage {
                 path: disk.path_of(MANIFEST),
                 part: "manifest",
@@ -115,7 +157,7 @@ mod tests {
     #[test]
     fn only_our_own_names_are_ours() {
         for name in ["00000000000000ff.seg", "00000000000000ff.seg.tmp", "MANIFEST.tmp"] {
-            assert!(is_ours(name), "{name}");
+            assert!(is_segment(name) || is_temporary(name), "{name}");
         }
         for name in [
             "MANIFEST",
@@ -126,8 +168,9 @@ mod tests {
             "../x.seg",
             "x.tmp",
         ] {
-            assert!(!is_ours(name), "{name}");
+            assert!(!is_segment(name) && !is_temporary(name), "{name}");
         }
-        assert!(is_ours(&segment_name(u64::MAX)) && is_ours(&temporary_name(&segment_name(0))));
+        assert!(is_segment(&segment_name(u64::MAX)));
+        assert!(is_temporary(&temporary_name(&segment_name(0))));
     }
 }

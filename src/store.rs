@@ -1,10 +1,13 @@
 //! The store: a directory of segments and the manifest that names them.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::error::{Damage, Error, Result};
@@ -52,6 +55,8 @@ struct Inner {
 
 struct Writer {
     contents: Mutex<ManifestContents>,
+    /// Whether it is not known which manifest the disk has: then nothing more is written.
+    failed: AtomicBool,
     /// Released when the store is closed, or when the process ends in any way.
     _lock: Box<dyn Send + Sync>,
 }
@@ -98,13 +103,7 @@ impl Store {
     /// [`Error::AlreadyExists`] if something is there, [`Error::Locked`], [`Error::Io`].
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
-        let existed = path.exists();
-        std::fs::create_dir_all(path).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                Error::AlreadyExists { path: path.to_path_buf(), found: "not a directory".into() }
-            }
-            _ => Error::io("create", path)(source),
-        })?;
+        let is_new = create_directory(path)?;
         let disk = RealDisk::new(path);
         refuse_occupied(&disk)?;
         let lock = lock(&disk)?;
@@ -116,14 +115,13 @@ impl Store {
             next_file_id: 1,
             layers: Vec::new(),
         };
-        let created = manifest::replace(&disk, &contents).and_then(|()| sync_parent(path));
-        if let Err(error) = created {
+        if let Err(error) = manifest::replace(&disk, &contents) {
             // Leaves what was found, as far as that works. Whoever waits for this lock
             // opens it anew.
             for name in [manifest::MANIFEST, LOCK] {
                 let _ = disk.unlink(name);
             }
-            if !existed {
+            if is_new {
                 let _ = std::fs::remove_dir(path);
             }
             return Err(error);
@@ -184,8 +182,13 @@ impl Store {
         contents: ManifestContents,
         lock: Option<Box<dyn Send + Sync>>,
     ) -> Result<Self> {
+        manifest::refuse_foreign(disk.as_ref(), &contents)?;
         let layer = open_layers(disk.as_ref(), &contents, options)?;
-        let writer = lock.map(|lock| Writer { contents: Mutex::new(contents), _lock: lock });
+        let writer = lock.map(|lock| Writer {
+            contents: Mutex::new(contents),
+            failed: AtomicBool::new(false),
+            _lock: lock,
+        });
         let inner =
             Inner { disk, options: options.clone(), writer, layer: RwLock::new(Arc::new(layer)) };
         Ok(Self { inner: Arc::new(inner) })
@@ -207,15 +210,16 @@ impl Store {
     ///
     /// Of several records with one token the newest is kept, and of several with the
     /// same time the first. When this returns, everything is on disk; when it fails,
-    /// nothing of it is, nor visible.
+    /// nothing of it is, nor visible, but for [`Error::OutcomeUnknown`].
     ///
-    /// Takes memory for all records at once, 72 bytes each and half as much to sort.
+    /// Takes memory for all records at once, 72 bytes each, and as much again to sort.
     ///
     /// # Errors
     ///
     /// What the input yields; [`Error::Unwritable`] if the store is open read-only or
     /// holds tokens already; [`Error::TooManyRecords`]; [`Error::Interrupted`];
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::OutcomeUnknown`], after which the store is only read until
+    /// it is opened anew.
     pub fn bulk_load(
         &self,
         records: impl IntoIterator<Item = Result<Record>>,
@@ -227,19 +231,34 @@ impl Store {
         };
         let disk = self.inner.disk.as_ref();
         let mut contents = writer.contents();
+        if writer.failed.load(Ordering::Relaxed) {
+            let reason = "a sync failed, and what is on disk is not known; open the store anew";
+            return Err(Error::Unwritable { operation, reason });
+        }
         if !contents.layers.is_empty() {
             let reason = "the store holds tokens already; load into a new one";
             return Err(Error::Unwritable { operation, reason });
         }
         let segment_id = contents.next_file_id;
+        let (Some(generation), Some(next_file_id)) =
+            (contents.generation.checked_add(1), segment_id.checked_add(1))
+        else {
+            return Err(Error::from(Damage {
+                path: disk.path_of(manifest::MANIFEST),
+                part: "manifest",
+                offset: 32,
+                expected: "a generation and a file number that can grow".into(),
+                found: "the last one".into(),
+            }));
+        };
         let (entry, report) = load_segment(disk, contents.store_id, segment_id, records, options)?;
         let Some(entry) = entry else {
             return Ok(report);
         };
         let next = ManifestContents {
             store_id: contents.store_id,
-            generation: contents.generation + 1,
-            next_file_id: segment_id + 1,
+            generation,
+            next_file_id,
             layers: vec![vec![entry]],
         };
         let layer = open_layers(disk, &next, &self.inner.options);
@@ -251,6 +270,8 @@ impl Store {
                 // the rename leaves one that names the segment.
                 if manifest::read(disk).is_ok_and(|now| now.as_ref() == Some(&*contents)) {
                     let _ = disk.unlink(&segment_name(segment_id));
+                } else {
+                    writer.failed.store(true, Ordering::Relaxed);
                 }
                 return Err(error);
             }
@@ -330,10 +351,11 @@ impl Writer {
     }
 }
 
-/// Fails where a directory holds anything but a lock that a writer left.
+/// Fails where a directory holds anything but what a writer left that died before it
+/// had created a store.
 fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
     let names = disk.list().map_err(Error::io("list", disk.path()))?;
-    match names.iter().filter(|name| *name != LOCK).min() {
+    match names.iter().filter(|name| *name != LOCK && !manifest::is_temporary(name)).min() {
         None => Ok(()),
         Some(name) => Err(Error::AlreadyExists {
             path: disk.path().to_path_buf(),
@@ -342,11 +364,39 @@ fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
     }
 }
 
-/// Makes the name of a new directory survive a crash.
-fn sync_parent(path: &Path) -> Result<()> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))
+/// Creates a directory and all above it that do not exist, durably; whether it did not.
+fn create_directory(path: &Path) -> Result<bool> {
+    let created = match std::fs::create_dir(path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_directory(parent_of(path))?;
+            std::fs::create_dir(path).map_err(Error::io("create", path))?;
+            true
+        }
+        Err(_) if path.is_dir() => false,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            let found = "not a directory".into();
+            return Err(Error::AlreadyExists { path: path.to_path_buf(), found });
+        }
+        Err(error) => return Err(Error::io("create", path)(error)),
+    };
+    if created {
+        let parent = parent_of(path);
+        RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))?;
+    }
+    Ok(created)
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 fn lock(disk: &dyn Disk) -> Result<Box<dyn Send + Sync>> {
@@ -378,6 +428,15 @@ fn open_layers(disk: &dyn Disk, contents: &ManifestContents, options: &Options) 
             found: format!("{} layers", contents.layers.len()),
         }));
     };
+    if let Some(entry) = entries.iter().find(|entry| entry.updates > 0 || entry.tombstones > 0) {
+        return Err(Error::from(Damage {
+            path: disk.path_of(&segment_name(entry.segment_id)),
+            part: "kinds",
+            offset: 56,
+            expected: "fresh entries only, as there is no layer below".into(),
+            found: format!("{} updates and {} tombstones", entry.updates, entry.tombstones),
+        }));
+    }
     let segments: Result<Vec<_>> =
         entries.iter().map(|entry| open_segment(disk, entry, options.verification)).collect();
     Ok(Layer::new(segments?))
@@ -425,9 +484,6 @@ fn open_segment(
     let segment = Segment::open(bytes, &path, verification)?;
     if segment.entry() != *entry {
         return Err(damaged("segment", format!("{entry:?}"), format!("{:?}", segment.entry())));
-    }
-    if verification == Verification::OnOpen {
-        segment.check_all_chunks()?;
     }
     Ok(segment)
 }

@@ -19,7 +19,7 @@ pub(crate) fn page_align(offset: u64) -> Option<u64> {
     offset.checked_next_multiple_of(PAGE_LEN as u64)
 }
 
-/// The number of bytes of which `found` may print, for messages about damage.
+/// Bytes as they stand in messages about damage.
 pub(crate) fn hex_of(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }

@@ -304,6 +304,11 @@ pub(crate) fn header_checksum(file: &[u8]) -> Option<u32> {
     RawHeader::ref_from_prefix(file).ok().map(|(header, _)| header.checksum.get())
 }
 
+/// The id of its store, of the first bytes of what may be a segment.
+pub(crate) fn segment_store_id(bytes: &[u8; 32]) -> Option<StoreIdBytes> {
+    (bytes[..8] == MAGIC).then(|| *bytes.last_chunk().unwrap_or(&[0; 16]))
+}
+
 fn raw_sections(layout: &Layout) -> [RawSection; SectionId::COUNT] {
     SectionId::ALL.map(|id| {
         let section = layout.section(id);

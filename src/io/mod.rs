@@ -49,11 +49,10 @@ pub(crate) trait Disk: Send + Sync {
         self.path().join(name)
     }
 
-    /// The whole contents of a small file.
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    /// The whole contents of a small file, and no more than `len_max` bytes of it.
+    fn read(&self, name: &str, len_max: usize) -> io::Result<Vec<u8>> {
         let file = self.open(name)?;
-        let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; len];
+        let mut bytes = vec![0; file.len()?.min(len_max as u64) as usize];
         file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }

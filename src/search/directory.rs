@@ -25,8 +25,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The bucket of the line, below 60, and where in the bucket to look first, of so
-    /// many records.
+    /// The bucket of the line, below 60.
     #[inline]
     pub(crate) fn bucket(self) -> usize {
         ((u128::from(self.fraction) * BUCKETS_PER_LINE as u128) >> 64) as usize

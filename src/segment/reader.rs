@@ -31,7 +31,7 @@ pub struct Segment<B> {
     pub(super) touched: Touched,
 }
 
-impl<B: AsRef<[u8]>> Segment<B> {
+impl<B: AsRef<[u8]> + Sync> Segment<B> {
     /// Opens a segment in its bytes. `path` is for messages only.
     ///
     /// Reads header, footer and the checksums of checksums: about one byte in four
@@ -50,9 +50,14 @@ impl<B: AsRef<[u8]>> Segment<B> {
             let expected = segment.header.roots_checksum;
             return Err(segment.checksum_damage(SectionId::Roots, 0, expected, found));
         }
+        if verification == Verification::OnOpen {
+            segment.check_all_chunks()?;
+        }
         Ok(segment)
     }
+}
 
+impl<B: AsRef<[u8]>> Segment<B> {
     /// The number of records, from 1 to 2^32 - 1.
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "a segment is never empty")]
@@ -106,7 +111,12 @@ impl<B: AsRef<[u8]>> Segment<B> {
     #[inline]
     pub fn record(&self, position: usize) -> Result<&Record> {
         if position >= self.len() {
-            return Err(self.damage(SectionId::Records, 0, "a position of a record", position));
+            return Err(self.damage(
+                SectionId::Records,
+                0,
+                "a position below their number",
+                position,
+            ));
         }
         self.check_records(position..position + 1)?;
         self.checked_record(position)

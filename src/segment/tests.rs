@@ -5,13 +5,23 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use std::os::unix::fs::FileExt;
+
 use super::builder::{SegmentBuilder, SegmentPlan};
+use super::find::Found;
 use super::reader::Segment;
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
-use crate::format::layout::{BLOCK_RECORDS, FENCE_RECORDS, SectionId};
+use crate::format::layout::{
+    BLOCK_RECORDS, BUCKETS_PER_LINE, FENCE_RECORDS, RECORDS_END, SectionId,
+};
+use crate::format::segment::{BucketMap, Header};
+use crate::format::{PAGE_LEN, checksum};
+use crate::io::map::Bytes;
 use crate::io::memory::MemoryFile;
 use crate::options::Verification;
+use crate::search::directory::Line;
+use crate::search::postings::write_block;
 use crate::testing::keys::KeyFamily;
 use crate::token::{BlockId, BlockTime, Record, TokenId};
 
@@ -160,6 +170,28 @@ fn borders_of_blocks_and_pages_are_no_borders() {
     }
 }
 
+/// The last byte of a line that can still be told from "or more" is one too many.
+#[test]
+fn a_line_that_is_full_to_the_record_where_counting_ends() {
+    let lines = 3;
+    let width = u64::MAX / (lines * BUCKETS_PER_LINE as u64);
+    let in_bucket = |bucket: u64, index: u64| {
+        let mut token = TokenId::MIN;
+        token.0[..8].copy_from_slice(&(bucket * width + width / 2 + index).to_be_bytes());
+        token
+    };
+    // 255 records to the end of bucket 2, and 100 more in the line.
+    let counts = [99, 100, 55, 50, 50];
+    let mut tokens = vec![TokenId::MIN];
+    for (bucket, count) in (0..).zip(counts) {
+        tokens.extend((0..count).map(|index| in_bucket(bucket, index)));
+    }
+    tokens.push(TokenId::MAX);
+    let segment = open(build(&tokens, fresh, 0)).unwrap();
+    assert_eq!((segment.header.map.lines, segment.header.has_fences), (lines, true));
+    check(&segment, &tokens, fresh);
+}
+
 /// A segment that was announced larger than it became is the one that it would be.
 #[test]
 fn fewer_records_than_announced_leave_no_trace() {
@@ -264,6 +296,30 @@ fn verify_sees_what_checksums_cannot() {
     }
 }
 
+/// A checksum that was changed along with its chunk is seen by the checksum above it.
+#[test]
+fn checksums_are_checked_before_they_are_believed() {
+    let tokens = KeyFamily::Uniform.generate(2_000, 5);
+    let mut bytes = build(&tokens, fresh, 0);
+    let checksums = open(bytes.clone()).unwrap().layout.section(SectionId::Checksums);
+    bytes[PAGE_LEN + Record::LEN - 1] ^= 1;
+    let sum = checksum(&bytes[PAGE_LEN..2 * PAGE_LEN]).to_le_bytes();
+    bytes[checksums.offset..][..sum.len()].copy_from_slice(&sum);
+    let found = open(bytes).unwrap().find(&tokens[0]);
+    assert!(matches!(found, Err(Error::Damaged(damage)) if damage.part == "checksums"));
+}
+
+#[test]
+fn verify_sees_wrong_fence_keys() {
+    let bytes = build(&KeyFamily::OutlierOverDense64.generate(2_000, 5), fresh, 0);
+    let fences = open(bytes.clone()).unwrap().layout.section(SectionId::Fences);
+    for at in [0, 31, 32, fences.len - 1] {
+        let segment = open(resealed(&bytes, |bytes| bytes[fences.offset + at] ^= 0x15)).unwrap();
+        let found = damages(&segment);
+        assert!(found.iter().any(|damage| damage.part == "fence keys"), "{at}: {found:?}");
+    }
+}
+
 /// Changes a segment's bytes and makes all its checksums right again.
 fn resealed(bytes: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -347,4 +403,70 @@ fn bytes_that_mean_nothing_are_zero() {
         let opened = open(resealed(&bytes, |bytes| bytes[at] = 1));
         assert!(matches!(opened, Err(Error::Damaged(_))), "byte {at}: {opened:?}");
     }
+}
+
+/// The largest segment there can be, most of it a hole in the file: positions next to
+/// 2^32 are found, met and read.
+#[test]
+fn positions_next_to_the_end_of_32_bits() {
+    let records = RECORDS_END - 1;
+    let last = [253, 254, 255].map(|byte| {
+        let mut token = TokenId::MAX;
+        token.0[31] = byte;
+        token
+    });
+    let map = BucketMap::new(records, &TokenId::MIN, &TokenId::MAX);
+    let mut header = Header {
+        store_id: [9; 16],
+        segment_id: 5,
+        records,
+        updates: 0,
+        tombstones: 0,
+        min: TokenId::MIN,
+        max: TokenId::MAX,
+        map,
+        has_kinds: false,
+        has_fences: false,
+        roots_checksum: 0,
+    };
+    let layout = header.layout().unwrap();
+    let section = |id: SectionId| layout.section(id);
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(layout.file_len as u64).unwrap();
+    let write = |bytes: &[u8], offset: usize| file.write_all_at(bytes, offset as u64).unwrap();
+
+    let first = records as usize - last.len();
+    for (position, token) in (first..).zip(last) {
+        let offset = section(SectionId::Records).offset + position * Record::LEN;
+        write(bytemuck::bytes_of(&record(token, Kind::Fresh)), offset);
+    }
+    let mut line = Line::starting_at(first);
+    line.end_at(BUCKETS_PER_LINE - 1, last.len());
+    let directory = section(SectionId::Directory);
+    write(line.bytes(), directory.offset + directory.len - line.bytes().len());
+    let mut suffixes = vec![0; records as usize % BLOCK_RECORDS];
+    let len = suffixes.len();
+    suffixes[len - last.len()..].copy_from_slice(&last.map(|token| token.suffix()));
+    let mut block = Vec::new();
+    write_block(&suffixes, &mut block);
+    let postings = section(SectionId::Postings);
+    write(&block, postings.offset + postings.len - block.len());
+    // Only the checksum of the last section is compared where nothing is to be checked.
+    header.roots_checksum = checksum(&vec![0; section(SectionId::Roots).len]);
+    let (page, footer) = header.encode(&layout);
+    write(&page, 0);
+    write(&footer, layout.footer);
+
+    let bytes = Bytes::map(&file).unwrap();
+    let segment = Segment::open(bytes, Path::new("sparse"), Verification::Never).unwrap();
+    assert_eq!(segment.len(), records as usize);
+    for (position, token) in (first..).zip(last) {
+        assert_eq!(segment.find(&token).unwrap(), Found { position, exact: true });
+        assert_eq!(segment.record(position).unwrap().token, token);
+        let suffix = token.suffix();
+        assert_eq!(segment.next_match(first..segment.len(), suffix).unwrap(), Some(position));
+        assert_eq!(segment.previous_match(0..segment.len(), suffix).unwrap(), Some(position));
+    }
+    assert_eq!(segment.records(first..usize::MAX).unwrap().len(), last.len());
+    assert!(segment.record(segment.len()).is_err());
 }

@@ -35,7 +35,7 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
     ///
     /// `progress` is told, from any thread, how many bytes more were checked.
     ///
-    /// Takes one pass over the file.
+    /// Takes two passes over the file, the first for its checksums.
     ///
     /// # Errors
     ///

@@ -62,7 +62,7 @@ impl Range {
     fn front(&mut self, position: usize) -> Option<Result<(TokenId, BlockTime)>> {
         if !self.checked.contains(&position) {
             let ahead = position..self.positions.end.min(position + PAGE_RECORDS).max(position + 1);
-            if let Err(error) = self.check(ahead) {
+            if let Err(error) = self.check(position, ahead) {
                 return Some(Err(error));
             }
         }
@@ -76,20 +76,24 @@ impl Range {
             let ahead =
                 self.positions.start.max((position + 1).saturating_sub(PAGE_RECORDS)).min(position)
                     ..position + 1;
-            if let Err(error) = self.check(ahead) {
+            if let Err(error) = self.check(position, ahead) {
                 return Some(Err(error));
             }
         }
         self.layer.checked_record(position).map(|record| Ok((*record).into()))
     }
 
-    /// Checks the records at positions ahead. An error ends the iteration.
+    /// Checks the records at positions ahead, or, where there is damage among them, at
+    /// least the one that is asked for. An error there ends the iteration.
     #[cold]
-    fn check(&mut self, ahead: std::ops::Range<usize>) -> Result<()> {
-        let checked = self.layer.check_records(&ahead);
-        match checked {
-            Ok(()) => self.checked = ahead,
-            Err(_) => self.positions = 0..0,
+    fn check(&mut self, position: usize, ahead: std::ops::Range<usize>) -> Result<()> {
+        if self.layer.check_records(&ahead).is_ok() {
+            self.checked = ahead;
+            return Ok(());
+        }
+        let checked = self.layer.check_records(&(position..position + 1));
+        if checked.is_err() {
+            self.positions = 0..0;
         }
         checked
     }
@@ -132,13 +136,14 @@ impl Iterator for Range {
                         run.iter().fold(folded, |folded, record| f(folded, Ok((*record).into())));
                     self.positions.start += run.len().max(1);
                 }
-                Err(error) => return f(folded, Err(error)),
+                // One by one up to the damage, and that.
+                Err(_) => break,
             }
         }
-        match self.failed {
-            Some(error) => f(folded, Err(*error)),
-            None => folded,
+        while let Some(item) = self.next() {
+            folded = f(folded, item);
         }
+        folded
     }
 }
 
@@ -167,13 +172,13 @@ impl DoubleEndedIterator for Range {
                         run.iter().rfold(folded, |folded, record| f(folded, Ok((*record).into())));
                     self.positions.end -= run.len().max(1);
                 }
-                Err(error) => return f(folded, Err(error)),
+                Err(_) => break,
             }
         }
-        match self.failed {
-            Some(error) => f(folded, Err(*error)),
-            None => folded,
+        while let Some(item) = self.next_back() {
+            folded = f(folded, item);
         }
+        folded
     }
 }
 
