@@ -79,10 +79,12 @@ pub enum Error {
     },
 
     /// The operation writes, and the store was opened read-only or is of a kind that cannot.
-    #[error("cannot {operation}: {reason}")]
+    #[error("cannot {operation} {}: {reason}", path.display())]
     Unwritable {
-        /// What was attempted, as a verb with its object.
+        /// What was attempted, as a verb: "load into", …
         operation: &'static str,
+        /// The store.
+        path: PathBuf,
         /// Why it cannot be done.
         reason: &'static str,
     },

@@ -225,19 +225,19 @@ impl Store {
         records: impl IntoIterator<Item = Result<Record>>,
         options: &LoadOptions<'_>,
     ) -> Result<LoadReport> {
-        let operation = "load";
+        let refused = |reason| {
+            Err(Error::Unwritable { operation: "load into", path: self.path().into(), reason })
+        };
         let Some(writer) = &self.inner.writer else {
-            return Err(Error::Unwritable { operation, reason: "the store was opened read-only" });
+            return refused("it was opened read-only");
         };
         let disk = self.inner.disk.as_ref();
         let mut contents = writer.contents();
         if writer.failed.load(Ordering::Relaxed) {
-            let reason = "a sync failed, and what is on disk is not known; open the store anew";
-            return Err(Error::Unwritable { operation, reason });
+            return refused("a sync failed, and what is on disk is not known; open it anew");
         }
         if !contents.layers.is_empty() {
-            let reason = "the store holds tokens already; load into a new one";
-            return Err(Error::Unwritable { operation, reason });
+            return refused("it holds tokens already; load into a new one");
         }
         let segment_id = contents.next_file_id;
         let (Some(generation), Some(next_file_id)) =

@@ -16,7 +16,7 @@ impl TokenStorageBackend for Store {
     /// The store is filled in bulk; single writes are refused.
     fn set(&mut self, _token: &TokenId, _value: BlockTime) -> Result<bool> {
         let reason = "the store takes no single writes; use bulk_load";
-        Err(Error::Unwritable { operation: "set a token", reason })
+        Err(Error::Unwritable { operation: "set a token in", path: self.path().into(), reason })
     }
 
     fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {

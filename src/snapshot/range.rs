@@ -140,7 +140,7 @@ impl Iterator for Range {
                 Err(_) => break,
             }
         }
-        while let Some(item) = self.next() {
+        for item in self {
             folded = f(folded, item);
         }
         folded
@@ -175,7 +175,7 @@ impl DoubleEndedIterator for Range {
                 Err(_) => break,
             }
         }
-        while let Some(item) = self.next_back() {
+        for item in self.rev() {
             folded = f(folded, item);
         }
         folded

@@ -304,7 +304,7 @@ fn damage_in_one_segment_leaves_the_others_readable() {
 /// All items, taken one at a time until there are none, and none after that.
 fn one_by_one(items: &mut dyn Iterator<Item = Result<Pair>>) -> Vec<Result<Pair>> {
     let mut all = Vec::new();
-    while let Some(item) = items.next() {
+    for item in &mut *items {
         all.push(item);
     }
     assert!((0..3).all(|_| items.next().is_none()));

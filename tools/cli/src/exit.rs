@@ -43,12 +43,17 @@ impl Failure {
         move |source| Self::Store(Error::Io { operation, path: path.to_path_buf(), source })
     }
 
+    /// Whether the reader of standard output went away.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// Says on standard error what went wrong.
     pub(crate) fn say(&self) -> Exit {
         match self {
             Self::Store(error) => say(error),
             Self::Usage(reason) => say(reason),
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Self::Output(_) if self.is_closed_pipe() => {}
             Self::Output(error) => say(format_args!("cannot write standard output: {error}")),
         }
         self.exit()
@@ -58,7 +63,7 @@ impl Failure {
         match self {
             Self::Store(error) => exit_of(error),
             Self::Usage(_) => Exit::Usage,
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Output(_) if self.is_closed_pipe() => Exit::Done,
             Self::Output(_) => Exit::Io,
         }
     }

@@ -1,5 +1,6 @@
 //! `ringstore generate`.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ pub(crate) struct Generate {
 struct Report<'a> {
     tokens: u64,
     seed: u64,
-    file: &'a Path,
+    file: Cow<'a, str>,
     bytes: u64,
 }
 
@@ -70,7 +71,7 @@ impl Generate {
         let bytes = self.write(format)?;
         if output.is_json() {
             let Self { tokens, seed, .. } = self;
-            output.json_line(&Report { tokens, seed, file: out, bytes })?;
+            output.json_line(&Report { tokens, seed, file: out.to_string_lossy(), bytes })?;
         } else {
             let (tokens, bytes) = (HumanCount(self.tokens), HumanBytes(bytes));
             say(format_args!("{tokens} tokens written to {}, {bytes}", out.display()));

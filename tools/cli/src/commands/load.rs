@@ -141,9 +141,9 @@ struct Target {
 
 /// What was at the path before.
 enum Before {
-    /// Nothing. The directories above it that did not exist either, innermost first.
+    /// Nothing. The directories that have to be made, innermost first.
     Nothing {
-        missing_parents: Vec<PathBuf>,
+        missing: Vec<PathBuf>,
     },
     EmptyDirectory,
     Store,
@@ -154,11 +154,9 @@ impl Target {
         let before = if path.exists() {
             Before::EmptyDirectory
         } else {
-            let parents =
-                path.ancestors().skip(1).take_while(|parent| !parent.as_os_str().is_empty());
-            let missing_parents =
-                parents.take_while(|parent| !parent.exists()).map(Path::to_path_buf).collect();
-            Before::Nothing { missing_parents }
+            let above = path.ancestors().take_while(|above| !above.as_os_str().is_empty());
+            let missing = above.take_while(|above| !above.exists()).map(Path::to_path_buf);
+            Before::Nothing { missing: missing.collect() }
         };
         let options = Options::new();
         // Only who created a store may remove it, so `open_or_create` would say too little.
@@ -167,7 +165,11 @@ impl Target {
                 Err(Error::NotAStore { .. }) => return Err(exists.into()),
                 opened => (opened?, Before::Store),
             },
-            created => (created?, before),
+            Err(error) => {
+                before.remove_directories();
+                return Err(error.into());
+            }
+            Ok(created) => (created, before),
         };
         Ok(Self { store, path: path.to_path_buf(), before })
     }
@@ -176,20 +178,29 @@ impl Target {
     fn load(self, inputs: Vec<Input>) -> Result<LoadReport, Failure> {
         let Self { store, path, before } = self;
         let loaded = load(&store, inputs);
-        let closed = store.close();
-        let loaded = loaded.and_then(|report| closed.map(|()| report));
-        if loaded.is_err() {
-            let removed = match before {
-                Before::Nothing { missing_parents } => fs::remove_dir_all(&path)
-                    .and_then(|()| missing_parents.iter().try_for_each(fs::remove_dir)),
-                Before::EmptyDirectory => empty(&path),
-                Before::Store => Ok(()),
-            };
-            if let Err(error) = removed {
+        if loaded.is_err() && !matches!(before, Before::Store) {
+            // Before the store is closed: until then nobody else can have loaded into it.
+            if let Err(error) = empty(&path) {
                 say(format_args!("cannot remove {}: {error}", path.display()));
             }
+            before.remove_directories();
         }
-        Ok(loaded?)
+        let closed = store.close();
+        let report = loaded?;
+        closed?;
+        Ok(report)
+    }
+}
+
+impl Before {
+    /// Removes the directories that were made, but for those in which somebody else has
+    /// put something meanwhile.
+    fn remove_directories(&self) {
+        if let Self::Nothing { missing } = self {
+            for directory in missing {
+                let _ = fs::remove_dir(directory);
+            }
+        }
     }
 }
 
@@ -207,15 +218,11 @@ fn load(store: &Store, inputs: Vec<Input>) -> Result<LoadReport, Error> {
     )
 }
 
-/// Removes what is in a directory.
+/// Removes the files of a store that was created by this load: its lock last, so that
+/// whoever gets the lock next finds nothing else.
 fn empty(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+    let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    let (locks, others): (Vec<_>, Vec<_>) =
+        entries.iter().partition(|entry| entry.file_name() == "LOCK");
+    others.into_iter().chain(locks).try_for_each(|entry| fs::remove_file(entry.path()))
 }

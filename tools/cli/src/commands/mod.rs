@@ -55,8 +55,12 @@ pub(crate) fn run(
         Command::Dump(dump) => dump.run(&mut output),
         Command::Completions(completions) => completions.run(&mut output, definition()),
     };
-    // What was found before an error is worth printing.
-    output.flush().and(exit)
+    // What was found before an error is worth printing. That nobody reads it changes no
+    // verdict.
+    match output.flush() {
+        Err(failure) if exit.is_ok() && !failure.is_closed_pipe() => Err(failure),
+        _ => exit,
+    }
 }
 
 /// Opens a store to read it.

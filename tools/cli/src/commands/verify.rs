@@ -1,10 +1,11 @@
 //! `ringstore verify`.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::HumanCount;
-use ringstore::{Damage, VerifyReport};
+use ringstore::{Damage, Error, VerifyReport};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -40,7 +41,7 @@ struct Report<'a> {
 
 #[derive(Serialize)]
 struct DamageReport<'a> {
-    path: &'a Path,
+    path: Cow<'a, str>,
     part: &'a str,
     offset: u64,
     expected: &'a str,
@@ -49,16 +50,28 @@ struct DamageReport<'a> {
 
 impl Verify {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
-        let store = super::open(&self.store)?;
-        let meter = Meter::new();
-        let report = store.verify(&|progress| meter.show_library(progress))?;
-        drop(meter);
+        let report = self.verify()?;
         output.line(text_of(&report), json_of(&report))?;
         if report.damages.is_empty() {
             return Ok(Exit::Done);
         }
         say(format_args!("{} is damaged in {} places", self.store.display(), report.damages.len()));
         Ok(Exit::Damage)
+    }
+
+    /// What there is to report. Damage that keeps a store from being opened is the first,
+    /// and then the only one that is found.
+    fn verify(&self) -> Result<VerifyReport, Failure> {
+        match super::open(&self.store) {
+            Err(Failure::Store(Error::Damaged(damage))) => {
+                Ok(VerifyReport { damages: vec![*damage], ..VerifyReport::default() })
+            }
+            opened => {
+                let store = opened?;
+                let meter = Meter::new();
+                Ok(store.verify(&|progress| meter.show_library(progress))?)
+            }
+        }
     }
 }
 
@@ -82,5 +95,5 @@ fn json_of(report: &VerifyReport) -> Report<'_> {
 
 fn damage_of(damage: &Damage) -> DamageReport<'_> {
     let Damage { path, part, offset, expected, found } = damage;
-    DamageReport { path, part, offset: *offset, expected, found }
+    DamageReport { path: path.to_string_lossy(), part, offset: *offset, expected, found }
 }

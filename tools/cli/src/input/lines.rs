@@ -69,7 +69,8 @@ impl<R: BufRead> Lines<R> {
     fn fill(&mut self) -> Result<bool> {
         self.line.clear();
         self.number += 1;
-        let line_with_end = LINE_BYTES_MAX as u64 + 2;
+        let mark: &[u8] = if self.number == 1 { b"\xef\xbb\xbf" } else { b"" };
+        let line_with_end = (mark.len() + LINE_BYTES_MAX + 2) as u64;
         let read = (&mut self.reader)
             .take(line_with_end)
             .read_until(b'\n', &mut self.line)
@@ -80,8 +81,8 @@ impl<R: BufRead> Lines<R> {
                 self.line.pop();
             }
         }
-        if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
-            self.line.drain(..3);
+        if self.line.starts_with(mark) {
+            self.line.drain(..mark.len());
         }
         if self.line.len() > LINE_BYTES_MAX {
             return Err(
@@ -116,9 +117,14 @@ mod tests {
 
     #[test]
     fn the_bound_on_length_is_exact() {
+        let longest = "x".repeat(LINE_BYTES_MAX);
         for end in ["", "\n", "\r\n"] {
-            let longest = "x".repeat(LINE_BYTES_MAX);
-            assert_eq!(all(format!("{longest}{end}").as_bytes()).unwrap(), [longest.as_str()]);
+            for mark in ["", "\u{feff}"] {
+                let found = all(format!("{mark}{longest}{end}").as_bytes());
+                assert_eq!(found.unwrap(), [longest.as_str()]);
+                let error = all(format!("{mark}{longest}x{end}b").as_bytes()).unwrap_err();
+                assert!(matches!(error, Error::BadInput { number: 1, text: true, .. }), "{error}");
+            }
             let error = all(format!("a\n{longest}x{end}b").as_bytes()).unwrap_err();
             assert!(matches!(error, Error::BadInput { number: 2, text: true, .. }), "{error}");
         }
