@@ -36,7 +36,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`].
+    /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn find(&self, token: &TokenId) -> Result<Found> {
         // Tokens that share the skipped bits are told apart from the others by the map.
