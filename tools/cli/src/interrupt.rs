@@ -49,3 +49,25 @@ pub(crate) fn defer() {
 pub(crate) fn check() -> Result<(), Error> {
     if STOP.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const ALONE: &str = "RINGSTORE_TEST_ALONE";
+
+    /// Runs the body of the test of this name after Ctrl-C: in a process of its own, for
+    /// what Ctrl-C sets would stop other tests too.
+    pub(crate) fn after_ctrl_c(test: &str, body: impl FnOnce()) {
+        if std::env::var_os(ALONE).is_some() {
+            STOP.store(true, Ordering::SeqCst);
+            return body();
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let output = command.args(["--exact", test]).env(ALONE, "").output().unwrap();
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains(" 1 passed;"), "{stdout}");
+    }
+}

@@ -138,6 +138,37 @@ fn bar(name: &str, unit: Unit, total: Option<u64>) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    static NEVER: AtomicBool = AtomicBool::new(false);
+
+    /// What a bar answers in each phase, with and without a length of the input.
+    fn answers() -> Vec<ControlFlow<()>> {
+        let (meter, watch) = (Meter::new(), Watch::new(&NEVER));
+        let phases =
+            [Phase::Reading, Phase::Sorting, Phase::Writing, Phase::Syncing, Phase::Verifying];
+        let each = phases.map(|phase| Progress { phase, done: 1, total: Some(2) }).into_iter();
+        each.flat_map(|progress| {
+            [
+                meter.show_load(progress, &watch, Some(7)),
+                meter.show_load(progress, &watch, None),
+                meter.show_library(progress),
+            ]
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_phase_goes_on() {
+        assert_eq!(answers(), [ControlFlow::Continue(()); 15]);
+    }
+
+    #[test]
+    fn every_phase_stops_after_ctrl_c() {
+        interrupt::tests::after_ctrl_c("progress::tests::every_phase_stops_after_ctrl_c", || {
+            assert_eq!(answers(), [ControlFlow::Break(()); 15]);
+        });
+    }
 
     #[test]
     fn every_template_parses() {

@@ -226,3 +226,21 @@ fn empty(directory: &Path) -> io::Result<()> {
         entries.iter().partition(|entry| entry.file_name() == "LOCK");
     others.into_iter().chain(locks).try_for_each(|entry| fs::remove_file(entry.path()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without inputs nothing is read: what stops is the sorting.
+    #[test]
+    fn a_load_that_has_read_everything_stops_after_ctrl_c() {
+        let test = "commands::load::tests::a_load_that_has_read_everything_stops_after_ctrl_c";
+        interrupt::tests::after_ctrl_c(test, || {
+            let directory = tempfile::tempdir().unwrap();
+            let target = Target::open(&directory.path().join("a/new/store")).unwrap();
+            let stopped = target.load(Vec::new());
+            assert!(matches!(stopped, Err(Failure::Store(Error::Interrupted))));
+            assert!(!directory.path().join("a").exists());
+        });
+    }
+}

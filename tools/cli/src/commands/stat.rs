@@ -42,3 +42,27 @@ fn text_of(stat: &ringstore::Stat) -> String {
     ];
     lines.map(|(name, figure)| format!("{name:<16}{figure:>20}")).join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringstore::{Options, Store};
+
+    #[test]
+    fn every_figure_has_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut stat = Store::create(directory.path(), &Options::new()).unwrap().stat();
+        (stat.tokens, stat.layers, stat.segments, stat.delta) = (1_001, 2, 3, 4);
+        (stat.segment_bytes, stat.log_bytes, stat.bytes_per_token) = (5, 6, Some(7.0));
+        let lines = [
+            "tokens                         1,001",
+            "layers                             2",
+            "segments                           3",
+            "delta                              4",
+            "segment bytes                      5",
+            "log bytes                          6",
+            "bytes per token                7.000",
+        ];
+        assert_eq!(text_of(&stat), lines.join("\n"));
+    }
+}

@@ -116,6 +116,13 @@ mod tests {
     }
 
     #[test]
+    fn one_byte_order_mark_is_dropped_and_only_at_the_start() {
+        let marked = "\u{feff}a";
+        assert_eq!(all("\u{feff}\u{feff}a\n\u{feff}a\n".as_bytes()).unwrap(), [marked, marked]);
+        assert_eq!(all("\n\u{feff}a".as_bytes()).unwrap(), [marked]);
+    }
+
+    #[test]
     fn the_bound_on_length_is_exact() {
         let longest = "x".repeat(LINE_BYTES_MAX);
         for end in ["", "\n", "\r\n"] {

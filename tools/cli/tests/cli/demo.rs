@@ -1,6 +1,9 @@
 //! The demo, at sizes where no signatures and where some can be made.
 
-use crate::place::Place;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+
+use crate::place::{Place, names};
 
 #[test]
 fn all_answers_are_the_same() {
@@ -41,4 +44,39 @@ fn the_table_has_every_operation() {
     assert!(run.stdout.contains("12,200 answers of each compared"), "{run:?}");
     assert!(run.stdout.trim_end().ends_with("0 differences"), "{run:?}");
     assert!(place.names().is_empty());
+}
+
+/// Once every token was looked up, and so every checksum compared, blocks in the store's
+/// file are changed. A demo that ended before that is made anew.
+#[test]
+fn a_store_that_answers_wrongly_decides_the_exit_code() {
+    loop {
+        let place = Place::new();
+        let mut demo = place.command(&["--json", "demo", "--tokens", "4000"]).spawn().unwrap();
+        let mut stderr = BufReader::new(demo.stderr.take().unwrap());
+        let mut line = String::new();
+        while line != "ringstore: signing\n" {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0);
+        }
+        let directory = place.path(&place.names()[0]).join("ringstore");
+        let mut segments = names(&directory).into_iter().filter(|name| name.contains("seg"));
+        let path = directory.join(segments.next().unwrap());
+        let mut segment = OpenOptions::new().write(true).open(path).unwrap();
+        for record in 0..50 {
+            segment.seek(SeekFrom::Start(4096 + 72 * record + 40)).unwrap();
+            segment.write_all(&[1, 2, 3]).unwrap();
+        }
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).unwrap();
+        let output = demo.wait_with_output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let differs = report["differences"] != 0;
+        assert_eq!(output.status.code(), Some(i32::from(differs)), "{report} {said}");
+        assert_eq!(said.contains("ANSWERS DIFFER"), differs, "{said}");
+        assert!(fs::read_dir(place.path("")).unwrap().next().is_none());
+        if differs {
+            break;
+        }
+    }
 }

@@ -156,6 +156,12 @@ fn damage_is_3() {
     replace(&path, &good[..good.len() - 1]);
     place.run(&["stat", "store"]).fails(3, "is damaged");
     place.run(&["verify", "store"]).fails(3, "is damaged");
+    let run = place.run(&["--json", "verify", "store"]).fails(3, "is damaged in 1 places");
+    let [report] = &run.json()[..] else { panic!("{run:?}") };
+    assert_eq!(report["ok"], false);
+    let damages = report["damages"].as_array().unwrap();
+    assert_eq!(damages.len(), 1, "{report}");
+    assert!(path.ends_with(damages[0]["path"].as_str().unwrap()), "{report}");
     fs::remove_file(&path).unwrap();
     place.run(&["get", "store", "1"]).fails(3, "no such file");
 
@@ -208,6 +214,29 @@ fn a_closed_pipe_is_0_and_silent() {
         // Its output, dropped here, is far longer than a pipe holds.
         let run = Run::of(child.wait_with_output().unwrap()).ends(0);
         assert_eq!(run.stderr, "");
+    }
+}
+
+/// Nobody reads from the first byte on, so that whatever is written fails.
+#[test]
+fn a_pipe_that_nobody_reads_changes_no_verdict() {
+    let place = Place::store_of(1_000);
+    let run = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Run::of(place.command(args).stdout(writer).output().unwrap())
+    };
+    for args in [&["dump", "store"][..], &["stat", "store"], &["verify", "store"]] {
+        assert_eq!(run(args).ends(0).stderr, "");
+    }
+    let token = &place.ok(&["range", "store", "--limit", "1"])[..64];
+    run(&["get", "store", token, "1"]).fails(1, "is not in the store");
+    let path = segment(&place);
+    let mut flipped = fs::read(&path).unwrap();
+    flipped[4096 + 40] ^= 1;
+    replace(&path, &flipped);
+    for args in [&["verify", "store"][..], &["--json", "verify", "store"], &["dump", "store"]] {
+        run(args).fails(3, "is damaged");
     }
 }
 

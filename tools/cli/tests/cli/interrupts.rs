@@ -1,9 +1,10 @@
 //! Ctrl-C ends every command with 130 and leaves nothing of it behind.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 
-use crate::place::{Place, Run, interrupt, names, wait_until};
+use crate::place::{Place, Run, interrupt, names, signal, wait_until};
 
 /// A load that has read some records and waits for more.
 fn waiting_load(place: &Place) -> Child {
@@ -17,12 +18,60 @@ fn waiting_load(place: &Place) -> Child {
 #[test]
 fn a_load_that_waits_for_input_leaves_nothing() {
     let place = Place::new();
+    for name in ["INT", "TERM"] {
+        let mut child = waiting_load(&place);
+        let still_open = child.stdin.take();
+        signal(&child, name);
+        Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
+        drop(still_open);
+        assert!(place.names().is_empty());
+    }
+}
+
+/// The signal comes while records are brought in order or written, or just before or
+/// after that: there is nothing, or all.
+#[test]
+fn a_load_that_has_read_everything_leaves_nothing_or_all() {
+    let place = Place::new();
+    place.ok(&["generate", "--tokens", "200000", "--out", "tokens.raw"]);
+    let records = place.read("tokens.raw");
+    for (name, is_writing) in [("INT", false), ("TERM", false), ("INT", true), ("TERM", true)] {
+        let mut command = place.command(&["load", "store", "-", "--format", "raw"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&records).unwrap();
+        drop(stdin);
+        let segment = || names(&place.path("store")).iter().any(|name| name.contains("seg"));
+        if is_writing {
+            wait_until(segment);
+        }
+        signal(&child, name);
+        let run = Run::of(child.wait_with_output().unwrap());
+        if run.code == 0 {
+            assert!(place.ok(&["verify", "store"]).starts_with("200,000 records"));
+            std::fs::remove_dir_all(place.path("store")).unwrap();
+        } else {
+            run.fails(130, "interrupted");
+        }
+        assert_eq!(place.names(), ["tokens.raw"]);
+    }
+}
+
+/// Whoever waits for the lock has it only when nothing is left to be removed, however
+/// much that was.
+#[test]
+fn a_load_that_fails_keeps_its_lock_until_nothing_is_left() {
+    let place = Place::new();
     let mut child = waiting_load(&place);
-    let still_open = child.stdin.take();
-    interrupt(&child);
-    Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
-    drop(still_open);
+    for number in 0..2_000 {
+        place.write(&format!("a/new/store/{number}.tmp"), "");
+    }
+    let lock = File::open(place.path("a/new/store/LOCK")).unwrap();
+    assert!(lock.try_lock().is_err());
+    child.stdin.take().unwrap().write_all(b"bad\n").unwrap();
+    lock.lock().unwrap();
     assert!(place.names().is_empty());
+    Run::of(child.wait_with_output().unwrap()).fails(2, "line 3");
 }
 
 #[test]

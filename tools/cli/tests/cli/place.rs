@@ -130,7 +130,11 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 
 /// Sends a signal as a terminal would.
 pub(crate) fn interrupt(child: &Child) {
-    let kill = format!("kill -INT {}", child.id());
+    signal(child, "INT");
+}
+
+pub(crate) fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 

@@ -75,11 +75,21 @@ fn signatures_are_the_oracles() {
         check(&place, &proof, Ok(()), Ok(()));
 
         let text = place.ok(&["sign", "store", token, "--peer", &peer.to_string()]);
-        assert_eq!(text.lines().count(), 14);
-        for met in &signed.signature.matches {
-            assert!(text.contains(&format!("{},{}", met.token, met.block)), "{text}");
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 14);
+        let block = signed.signature.origin.block;
+        assert_eq!(lines[0], format!("token      {token}"));
+        assert_eq!(lines[1], format!("block      {block}"));
+        assert_eq!(lines[2], format!("peer       {peer}"));
+        // Five up, five down.
+        let ways = ["up  ", "down"].into_iter().flat_map(|way| [way; 5]);
+        for (index, way) in ways.enumerate() {
+            let (chunk, met) = (signed.chunks[index], signed.signature.matches[index]);
+            let line = format!("{way} {chunk:>4}  {},{}", met.token, met.block);
+            assert_eq!(lines[3 + index], line);
         }
-        assert!(text.contains(&signed.steps.to_string()));
+        let around = if signed.wrapped { ", around the end of the ring" } else { "" };
+        assert_eq!(lines[13], format!("{} tokens passed{around}", signed.steps));
     }
     assert!(wrapped > 0 && wrapped < tokens.len() as u32);
 }

@@ -226,3 +226,82 @@ fn is_ordered(way: Direction, from: &TokenId, found: &[Found]) -> bool {
         Direction::Down => one > next,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringstore::{Signature, TokenBlock, chunks};
+
+    /// Answers every question wrongly.
+    struct Liar(NaiveArray);
+
+    impl Engine for Liar {
+        /// Has what is not there, and has not what is.
+        fn get(&self, token: &TokenId) -> Result<Option<BlockTime>> {
+            let found = self.0.get(token)?;
+            Ok(if found.is_none() { Some(BlockTime::default()) } else { None })
+        }
+
+        /// Meets the token itself, whatever the chunks.
+        fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
+            let origin = TokenBlock { token: *token, ..TokenBlock::default() };
+            let signature = Signature { origin, matches: [origin; 10] };
+            let chunks = chunks(peer, token, &origin.block);
+            Ok(Some(Signed { signature, chunks, steps: 10, wrapped: false }))
+        }
+
+        /// Begins with the token that is to be left out.
+        fn range(
+            &self,
+            from: &TokenId,
+            way: Direction,
+            count: usize,
+            into: &mut Vec<Found>,
+        ) -> Result<()> {
+            into.push((*from, BlockTime::default()));
+            self.0.range(from, way, count, into)
+        }
+    }
+
+    fn array() -> NaiveArray {
+        NaiveArray(
+            (10..20).map(|id| Record::new(TokenId::from(id), BlockTime::default())).collect(),
+        )
+    }
+
+    /// The differences of each operation if all engines are this one.
+    fn differences(engine: &dyn Engine) -> Vec<u64> {
+        let engines = Each { ringstore: engine, redb: engine, array: engine };
+        let [present, absent] = [10..20, 30..40].map(|ids| ids.map(TokenId::from).collect());
+        let (present, absent): (Vec<_>, Vec<_>) = (present, absent);
+        let (_, operations) = ask_all(engines, &present, &absent, (0..).map(PeerId::from)).unwrap();
+        operations.iter().map(|compared| compared.differences).collect()
+    }
+
+    #[test]
+    fn who_lies_alike_is_noticed_too() {
+        assert_eq!(differences(&array()), [0; 5]);
+        assert_eq!(differences(&Liar(array())), [10, 10, 10_000, 1_000, 1_000]);
+    }
+
+    #[test]
+    fn only_what_lies_beyond_in_order_is_ordered() {
+        for (way, ids, expected) in [
+            (Direction::Up, &[][..], true),
+            (Direction::Up, &[6, 7, 9], true),
+            (Direction::Up, &[6, 6], false),
+            (Direction::Up, &[7, 6], false),
+            (Direction::Up, &[5, 6], false),
+            (Direction::Up, &[4], false),
+            (Direction::Down, &[4, 3, 1], true),
+            (Direction::Down, &[4, 4], false),
+            (Direction::Down, &[3, 4], false),
+            (Direction::Down, &[5, 4], false),
+            (Direction::Down, &[6], false),
+        ] {
+            let found = |id: &u64| (TokenId::from(*id), BlockTime::default());
+            let found: Vec<_> = ids.iter().map(found).collect();
+            assert_eq!(is_ordered(way, &TokenId::from(5), &found), expected, "{way:?} {ids:?}");
+        }
+    }
+}
