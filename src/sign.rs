@@ -18,10 +18,7 @@ impl Snapshot {
     pub fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
         let layer = self.layer();
         let found = layer.find(token)?;
-        if !found.exact {
-            return Ok(None);
-        }
-        let Some(record) = layer.record(found.position)? else {
+        let Some(record) = found.record else {
             return Ok(None);
         };
         let origin = token_block(record);

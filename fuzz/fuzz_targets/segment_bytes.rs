@@ -130,13 +130,13 @@ fn ask(segment: &Segment<&[u8]>, input: &Input, tokens: Option<&[TokenId]>) {
 fn find(segment: &Segment<&[u8]>, sought: &TokenId, tokens: Option<&[TokenId]>) {
     let Some(found) = answer(segment.find(sought), tokens.is_some()) else { return };
     assert!(found.position <= segment.len());
-    if found.exact {
-        let record = segment.record(found.position).expect("checked when it was found");
+    if let Some(record) = found.record {
         assert_eq!(record.token, *sought);
+        assert_eq!(segment.record(found.position).expect("checked when it was found"), record);
     }
     if let Some(tokens) = tokens {
         assert_eq!(found.position, tokens.partition_point(|token| token < sought), "{sought}");
-        assert_eq!(found.exact, tokens.get(found.position) == Some(sought), "{sought}");
+        assert_eq!(found.record.is_some(), tokens.get(found.position) == Some(sought), "{sought}");
     }
 }
 

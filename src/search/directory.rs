@@ -1,8 +1,8 @@
 //! The prefix directory: where in the records a token must be.
 //!
 //! Ids are hashes more often than not, so a token's leading bits say where it lies
-//! almost exactly. The directory maps them linearly onto *buckets* of two records on
-//! average, sixty of which share a *line* of 64 bytes: the position at which the line
+//! almost exactly. The directory maps them linearly onto *buckets* of one or two records,
+//! sixty of which share a *line* of 64 bytes: the position at which the line
 //! begins, and, in a byte each, how many records on each bucket ends. So one access to
 //! memory says which few records a token can be among.
 //!
@@ -12,7 +12,7 @@
 //! line begins. Such buckets are full of records, and the fence keys, the tokens of
 //! every 128th record, find the right ones; see [`Segment`](crate::Segment).
 
-use crate::format::layout::{BUCKETS_PER_LINE, DIRECTORY_LINE_LEN, LINE_RECORDS};
+use crate::format::layout::{BUCKETS_PER_LINE, DIRECTORY_LINE_LEN};
 use crate::format::segment::{BucketMap, shared_bits};
 use crate::token::TokenId;
 
@@ -40,12 +40,13 @@ impl Place {
 }
 
 impl BucketMap {
-    /// A map for about so many records between two tokens, both included.
-    pub(crate) fn new(records: u64, min: &TokenId, max: &TokenId) -> Self {
+    /// A map for about so many records between two tokens, both included, of which so many
+    /// share a line on average.
+    pub(crate) fn new(records: u64, line_records: u64, min: &TokenId, max: &TokenId) -> Self {
         let skip_bits = shared_bits(min, max).min(255);
         let base = window(min, skip_bits);
         let range = window(max, skip_bits).saturating_sub(base);
-        let lines = records.div_ceil(LINE_RECORDS).clamp(1, range.max(1));
+        let lines = records.div_ceil(line_records).clamp(1, range.max(1));
         let scale = ((u128::from(lines) << 64) / (u128::from(range) + 1)).min(u128::from(u64::MAX));
         Self { skip_bits, base, scale: scale as u64, lines }
     }
@@ -183,6 +184,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::layout::{FENCED_LINE_RECORDS, LINE_RECORDS};
 
     #[test]
     fn shared_bits_are_counted() {
@@ -207,7 +209,7 @@ mod tests {
     fn check_map(tokens: &[TokenId]) {
         let (min, max) = (tokens.first().unwrap(), tokens.last().unwrap());
         for records in [1, 7, 8, 64, 1_000, 1 << 20, (1 << 32) - 1] {
-            let map = BucketMap::new(records, min, max);
+            let map = BucketMap::new(records, LINE_RECORDS, min, max);
             assert!(map.lines >= 1 && map.lines <= records.div_ceil(LINE_RECORDS));
             let mut last = None;
             for token in tokens {
@@ -251,7 +253,7 @@ mod tests {
     #[test]
     fn dense_numbers_spread_over_all_buckets() {
         let tokens: Vec<_> = (1..=4_096).map(TokenId::from).collect();
-        let map = BucketMap::new(4_096, &tokens[0], &tokens[4_095]);
+        let map = BucketMap::new(4_096, FENCED_LINE_RECORDS, &tokens[0], &tokens[4_095]);
         let mut counts = vec![[0; BUCKETS_PER_LINE]; map.lines as usize];
         for token in &tokens {
             let place = map.place(token);

@@ -8,7 +8,8 @@
 //! How many records will come is known only as an upper bound, for instance when
 //! inputs are merged that may hold the same tokens. Each section is written where it
 //! would begin if that many came. If fewer did, the sections after the records are
-//! moved down in the end, and if far fewer did, the directory is made anew.
+//! moved down in the end, and if far fewer did, or keys crowd so that fence keys need its room, the
+//! directory is made anew.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,8 +19,8 @@ use super::section::{File, SectionWriter};
 use crate::error::{Error, Result};
 use crate::format::kinds::{Kind, KindCounts, KindsLine};
 use crate::format::layout::{
-    BLOCK_RECORDS, CHECKSUM_LEN, FENCE_LEN, FENCE_RECORDS, KINDS_LINE_LEN, KINDS_PER_LINE, Layout,
-    RECORDS_END, SectionId, Shape,
+    BLOCK_RECORDS, CHECKSUM_LEN, FENCE_LEN, FENCE_RECORDS, FENCED_LINE_RECORDS, KINDS_LINE_LEN,
+    KINDS_PER_LINE, LINE_RECORDS, Layout, RECORDS_END, SectionId, Shape,
 };
 use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{BucketMap, Header, StoreIdBytes};
@@ -63,7 +64,7 @@ impl SegmentBuilder {
         if !(1..RECORDS_END).contains(&plan.records_max) {
             return Err(Error::TooManyRecords { max: RECORDS_END - 1, found: plan.records_max });
         }
-        let map = BucketMap::new(plan.records_max, &plan.bounds.0, &plan.bounds.1);
+        let map = BucketMap::new(plan.records_max, LINE_RECORDS, &plan.bounds.0, &plan.bounds.1);
         let layout = layout_of(plan.records_max, &map, true, false)?;
         let sections = [SectionId::Records, SectionId::Postings, SectionId::Kinds]
             .map(|id| SectionWriter::new(id, layout.section(id).offset));
@@ -157,21 +158,29 @@ impl SegmentBuilder {
         let mut directory = self.directory;
         directory.finish(file)?;
 
-        let map = if self.records < self.plan.records_max / 16 * 15 {
-            BucketMap::new(self.records, &self.min, &self.last)
-        } else {
-            directory.map
-        };
-        let layout = layout_of(self.records, &map, has_kinds, false)?;
-        postings.move_down(layout.section(SectionId::Postings).offset, file)?;
-        let directory_offset = layout.section(SectionId::Directory).offset;
-        if map == directory.map {
-            directory.lines.move_down(directory_offset, file)?;
-            kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
-        } else {
-            // The kinds lie behind the larger directory; out of the way of the new one.
-            kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
-            directory = write_directory_again(map, directory_offset, &records, file)?;
+        // Far fewer records than announced need fewer lines; and so that fence keys find
+        // room, a directory that needs them has fewer too.
+        let mut map = directory.map;
+        if self.records < self.plan.records_max / 16 * 15 {
+            map = BucketMap::new(self.records, LINE_RECORDS, &self.min, &self.last);
+        }
+        loop {
+            let layout = layout_of(self.records, &map, has_kinds, false)?;
+            postings.move_down(layout.section(SectionId::Postings).offset, file)?;
+            let offset = layout.section(SectionId::Directory).offset;
+            if map == directory.map {
+                directory.lines.move_down(offset, file)?;
+                kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
+            } else {
+                // The kinds lie behind the larger directory; out of the way of the new one.
+                kinds.move_down(layout.section(SectionId::Kinds).offset, file)?;
+                directory = write_directory_again(map, offset, &records, file)?;
+            }
+            let fenced = BucketMap::new(self.records, FENCED_LINE_RECORDS, &self.min, &self.last);
+            if directory.longest_bucket <= FENCE_RECORDS || map.lines <= fenced.lines {
+                break;
+            }
+            map = fenced;
         }
         let has_fences = directory.longest_bucket > FENCE_RECORDS;
         let layout = layout_of(self.records, &map, has_kinds, has_fences)?;

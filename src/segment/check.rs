@@ -4,20 +4,20 @@ use std::ops::{Range, RangeInclusive};
 
 use super::reader::Segment;
 use crate::error::{Error, Result};
+use crate::format::checksum;
 use crate::format::layout::{CHECKSUM_LEN, SectionId};
-use crate::format::{PAGE_LEN, checksum};
 
 impl<B: AsRef<[u8]>> Segment<B> {
     /// Compares the chunks that a range of bytes of a section lies in with their
     /// checksums, those that were not compared before.
     #[inline]
     pub(super) fn check(&self, id: SectionId, bytes: &Range<usize>) -> Result<()> {
-        if bytes.is_empty() {
+        if self.touched.is_complete(id) || bytes.is_empty() {
             return Ok(());
         }
         let first_chunk = self.layout.section(id).first_chunk;
-        let first = first_chunk + bytes.start / PAGE_LEN;
-        let last = first_chunk + (bytes.end - 1) / PAGE_LEN;
+        let first = first_chunk + bytes.start / id.chunk_len();
+        let last = first_chunk + (bytes.end - 1) / id.chunk_len();
         if first == last && self.touched.contains(first) {
             return Ok(());
         }
@@ -42,17 +42,15 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let expected = if id == SectionId::Checksums {
             self.checksum_at(SectionId::Roots, chunk - self.layout.data_chunks())
         } else {
-            let page = self.layout.data_chunks() + chunk * CHECKSUM_LEN / PAGE_LEN;
-            if !self.touched.contains(page) {
-                self.check_chunk(page)?;
-            }
+            let at = chunk * CHECKSUM_LEN;
+            self.check(SectionId::Checksums, &(at..at + CHECKSUM_LEN))?;
             self.checksum_at(SectionId::Checksums, chunk)
         };
         let found = checksum(self.section(id).get(range.clone()).unwrap_or(&[]));
         if found != expected {
             return Err(self.checksum_damage(id, range.start, expected, found));
         }
-        self.touched.insert(chunk);
+        self.touched.insert(id, chunk);
         Ok(())
     }
 

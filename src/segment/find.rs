@@ -21,15 +21,15 @@ const WINDOW_RECORDS: usize = 4;
 
 /// Where a token is, or would be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct Found<'a> {
     /// The number of records with smaller tokens.
     pub position: usize,
-    /// Whether the record at `position` has this very token.
-    pub exact: bool,
+    /// The record at `position`, if it has this very token.
+    pub record: Option<&'a Record>,
 }
 
 impl<B: AsRef<[u8]>> Segment<B> {
-    /// Finds a token. If it is there, its record was checked.
+    /// Finds a token, and its record if it is there.
     ///
     /// Two or three accesses to memory for tokens spread like hashes, a logarithmic
     /// number for any others.
@@ -38,14 +38,14 @@ impl<B: AsRef<[u8]>> Segment<B> {
     ///
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
-    pub fn find(&self, token: &TokenId) -> Result<Found> {
+    pub fn find(&self, token: &TokenId) -> Result<Found<'_>> {
         // Tokens that share the skipped bits are told apart from the others by the map.
         if self.header.map.skip_bits > 0 {
             if token < &self.header.min {
-                return Ok(Found { position: 0, exact: false });
+                return Ok(Found { position: 0, record: None });
             }
             if token > &self.header.max {
-                return Ok(Found { position: self.len(), exact: false });
+                return Ok(Found { position: self.len(), record: None });
             }
         }
         let place = self.header.map.place(token);
@@ -66,31 +66,33 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let records = self.records(range.clone())?;
         let below =
             gallop(records.len(), guess, |i| records.get(i).is_some_and(|r| r.token < *token));
-        let exact = records.get(below).is_some_and(|record| record.token == *token);
-        Ok(Found { position: range.start + below, exact })
+        let record = records.get(below).filter(|record| record.token == *token);
+        Ok(Found { position: range.start + below, record })
     }
 
     /// Finds a token among the first `len` records of a window; `None` if another one is
     /// equal in the bits that are compared.
     ///
     /// Looks at all of them without asking which, so that the processor goes on to what
-    /// comes next while they are still on their way.
+    /// comes next while they are still on their way; and in place of those beyond `len`
+    /// at the last one again, so that nothing is brought near in vain.
     #[inline]
-    fn find_in_window(
+    fn find_in_window<'a>(
         &self,
-        window: &[Record; WINDOW_RECORDS],
+        window: &'a [Record; WINDOW_RECORDS],
         len: usize,
         token: &TokenId,
-    ) -> Option<Found> {
+    ) -> Option<Found<'a>> {
         let map = &self.header.map;
         let key = map.key(token);
-        let below =
-            (0..WINDOW_RECORDS).map(|i| usize::from((i < len) & (map.key(&window[i].token) < key)));
+        let last = len.saturating_sub(1) % WINDOW_RECORDS;
+        let below = (0..WINDOW_RECORDS)
+            .map(|i| usize::from((i < len) & (map.key(&window[i.min(last)].token) < key)));
         let position: usize = below.sum();
-        let found = window.get(position).filter(|_| position < len);
-        let same_key = found.is_some_and(|record| map.key(&record.token) == key);
-        let exact = same_key && found.is_some_and(|record| record.token == *token);
-        (exact == same_key).then_some(Found { position, exact })
+        let same_key =
+            window.get(position).filter(|record| position < len && map.key(&record.token) == key);
+        let record = same_key.filter(|record| record.token == *token);
+        (record.is_some() == same_key.is_some()).then_some(Found { position, record })
     }
 
     /// The positions of the records that can have a token, by the directory.

@@ -43,7 +43,10 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
     /// [`Verification::OnOpen`] damage in any chunk.
     pub fn open(bytes: B, path: &Path, verification: Verification) -> Result<Self> {
         let (header, layout) = Header::decode(bytes.as_ref(), path)?;
-        let touched = Touched::new(layout.checked_chunks(), verification == Verification::Never);
+        let touched = match verification {
+            Verification::Never => Touched::all(),
+            Verification::OnOpen | Verification::FirstTouch => Touched::none_of(&layout),
+        };
         let segment = Self { bytes, path: path.to_path_buf(), header, layout, touched };
         let found = checksum(segment.section(SectionId::Roots));
         if found != segment.header.roots_checksum {
@@ -169,10 +172,8 @@ impl<B: AsRef<[u8]>> Segment<B> {
 
     /// A block of postings, checked.
     pub(super) fn postings(&self, block: usize) -> Result<Block<'_>> {
-        let chunk = self.layout.section(SectionId::Postings).first_chunk + block;
-        if !self.touched.contains(chunk) {
-            self.check_chunk(chunk)?;
-        }
+        let at = block * BLOCK_LEN;
+        self.check(SectionId::Postings, &(at..at + 1))?;
         self.postings_unchecked(block).ok_or_else(|| {
             self.damage(SectionId::Postings, block * BLOCK_LEN, "a block of postings", "its end")
         })

@@ -1,32 +1,56 @@
 //! Which chunks of a file were compared with their checksums already.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// One bit a chunk, set once the chunk was found to be what was written.
+use crate::format::layout::{Layout, SectionId};
+
+/// One bit a chunk, set once the chunk was found to be what was written; and, so that
+/// a section that was read all over costs no access to its bits, how many of each
+/// section's chunks are left.
 ///
-/// A bit guards bytes that never change, and says only that somebody has read them
-/// before; so nothing needs to be ordered with it.
+/// Bits and counts guard bytes that never change, and say only that somebody has read
+/// them before; so nothing needs to be ordered with them.
 #[derive(Debug)]
-pub(crate) struct Touched {
+pub(super) struct Touched {
     words: Box<[AtomicU64]>,
+    left: [AtomicUsize; SectionId::COUNT],
 }
 
 impl Touched {
-    /// All chunks untouched, or, where nothing is ever to be checked, all touched.
-    pub(crate) fn new(chunks: usize, all: bool) -> Self {
-        let word = if all { u64::MAX } else { 0 };
-        Self { words: (0..chunks.div_ceil(64)).map(|_| AtomicU64::new(word)).collect() }
+    /// All chunks untouched.
+    pub(super) fn none_of(layout: &Layout) -> Self {
+        let words = layout.checked_chunks().div_ceil(64);
+        Self {
+            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            left: SectionId::ALL.map(|id| AtomicUsize::new(layout.chunks(id))),
+        }
     }
 
+    /// Nothing is ever to be checked.
+    pub(super) fn all() -> Self {
+        Self { words: Box::default(), left: Default::default() }
+    }
+
+    /// Whether no chunk of a section is left to check.
     #[inline]
-    pub(crate) fn contains(&self, chunk: usize) -> bool {
+    pub(super) fn is_complete(&self, id: SectionId) -> bool {
+        self.left[id as usize].load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether a chunk was checked, of a section of which some are left.
+    #[inline]
+    pub(super) fn contains(&self, chunk: usize) -> bool {
         let word = self.words.get(chunk / 64);
         word.is_some_and(|word| word.load(Ordering::Relaxed) >> (chunk % 64) & 1 == 1)
     }
 
-    pub(crate) fn insert(&self, chunk: usize) {
-        if let Some(word) = self.words.get(chunk / 64) {
-            word.fetch_or(1 << (chunk % 64), Ordering::Relaxed);
+    /// A chunk of a section is what was written.
+    pub(super) fn insert(&self, id: SectionId, chunk: usize) {
+        let bit = 1 << (chunk % 64);
+        if let Some(word) = self.words.get(chunk / 64)
+            && word.fetch_or(bit, Ordering::Relaxed) & bit == 0
+        {
+            self.left[id as usize].fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

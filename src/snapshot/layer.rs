@@ -53,7 +53,7 @@ impl Layer {
 
     /// Finds a token.
     #[inline]
-    pub(crate) fn find(&self, token: &TokenId) -> Result<Found> {
+    pub(crate) fn find(&self, token: &TokenId) -> Result<Found<'_>> {
         let index = match self.segments.len() {
             0 | 1 => 0,
             _ => self.segments.partition_point(|segment| segment.max() < token),
@@ -63,7 +63,7 @@ impl Layer {
                 let found = segment.find(token)?;
                 Ok(Found { position: self.starts[index] + found.position, ..found })
             }
-            None => Ok(Found { position: self.len(), exact: false }),
+            None => Ok(Found { position: self.len(), record: None }),
         }
     }
 

@@ -67,11 +67,7 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn get(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-        let found = self.layer.find(token)?;
-        if !found.exact {
-            return Ok(None);
-        }
-        Ok(self.layer.checked_record(found.position).map(Record::value))
+        Ok(self.layer.find(token)?.record.map(Record::value))
     }
 
     /// Whether a token is there. Costs what [`get`](Self::get) costs.
@@ -81,7 +77,7 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn contains(&self, token: &TokenId) -> Result<bool> {
-        Ok(self.layer.find(token)?.exact)
+        Ok(self.layer.find(token)?.record.is_some())
     }
 
     /// The number of tokens, exactly. Takes constant time.
@@ -139,7 +135,7 @@ impl Snapshot {
         let before = |token: &TokenId, inclusive: bool| {
             self.layer
                 .find(token)
-                .map(|found| found.position + usize::from(inclusive && found.exact))
+                .map(|found| found.position + usize::from(inclusive && found.record.is_some()))
         };
         let start = match bounds.start_bound() {
             Bound::Unbounded => 0,

@@ -32,7 +32,7 @@ impl Layer {
     #[inline]
     pub(crate) fn walk(
         &self,
-        origin: Found,
+        origin: Found<'_>,
         turns: &[Turn],
         suffixes: &[u16],
         mut met: impl FnMut(usize),
@@ -43,7 +43,7 @@ impl Layer {
             first = end;
         }
         let below = 0..origin.position;
-        let above = origin.position + usize::from(origin.exact)..self.len();
+        let above = origin.position + usize::from(origin.record.is_some())..self.len();
         let mut summary = WalkSummary::default();
         let mut count = 0;
         for &(direction, end) in turns {
