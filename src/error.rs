@@ -122,6 +122,15 @@ pub enum Error {
         found: u64,
     },
 
+    /// A load was to use less memory than it can work with.
+    #[error("cannot load in {found} bytes of memory; allow at least {min}")]
+    MemoryTooSmall {
+        /// The least that works.
+        min: u64,
+        /// What was allowed.
+        found: u64,
+    },
+
     /// The operation was asked to stop before it was done; nothing of it is visible.
     #[error("interrupted; nothing of this was kept")]
     Interrupted,

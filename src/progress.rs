@@ -11,8 +11,13 @@ pub enum Phase {
     Reading,
     /// Bringing them in order; counted in records.
     Sorting,
+    /// Writing sorted runs of them to a temporary file, or reading and merging some where
+    /// there are too many; counted in records.
+    Spilling,
     /// Writing them and their indexes; counted in records.
     Writing,
+    /// Reading what was written once more, for its indexes; counted in records.
+    Indexing,
     /// Waiting for the disk.
     Syncing,
     /// Checking what is on disk; counted in bytes.
@@ -24,7 +29,9 @@ impl fmt::Display for Phase {
         f.pad(match self {
             Self::Reading => "reading",
             Self::Sorting => "sorting",
+            Self::Spilling => "spilling",
             Self::Writing => "writing",
+            Self::Indexing => "indexing",
             Self::Syncing => "syncing",
             Self::Verifying => "verifying",
         })

@@ -20,6 +20,7 @@ use crate::load::{LoadOptions, LoadReport, load_segment};
 use crate::manifest::{self, segment_name};
 use crate::options::{Options, Verification};
 use crate::progress::{OnProgress, Phase, Progress};
+use crate::segment::builder::SegmentIds;
 use crate::segment::reader::Segment;
 use crate::snapshot::Snapshot;
 use crate::snapshot::layer::Layer;
@@ -212,7 +213,9 @@ impl Store {
     /// same time the first. When this returns, everything is on disk; when it fails,
     /// nothing of it is, nor visible, but for [`Error::OutcomeUnknown`].
     ///
-    /// Takes memory for all records at once, 72 bytes each, and as much again to sort.
+    /// Takes no more memory than [`LoadOptions::memory_bytes`] allows, whatever the size of
+    /// the input. What does not fit is written twice, or three times where it is more than a
+    /// hundred times as much; what comes in order is written once.
     ///
     /// # Errors
     ///
@@ -251,7 +254,8 @@ impl Store {
                 found: "the last one".into(),
             }));
         };
-        let (entry, report) = load_segment(disk, contents.store_id, segment_id, records, options)?;
+        let ids = SegmentIds { store_id: contents.store_id, segment_id };
+        let (entry, report) = load_segment(disk, ids, records, options)?;
         let Some(entry) = entry else {
             return Ok(report);
         };

@@ -45,6 +45,10 @@ impl Disk for RealDisk {
         Ok(Box::new(file))
     }
 
+    fn create_unnamed(&self) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(tempfile::tempfile_in(&self.path)?))
+    }
+
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let file = plain(OpenOptions::new().read(true)).open(self.path_of(name))?;
         Ok(Box::new(regular(file)?))

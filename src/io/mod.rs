@@ -8,6 +8,8 @@ pub(crate) mod disk;
 pub(crate) mod map;
 #[cfg(test)]
 pub(crate) mod memory;
+#[cfg(test)]
+pub(crate) mod watched;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,10 @@ pub(crate) trait Disk: Send + Sync {
 
     /// Makes a file that did not exist, for reading and writing.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Makes a file that has no name, for reading and writing. It is gone when it is
+    /// closed, in whatever way the process ends.
+    fn create_unnamed(&self) -> io::Result<Box<dyn DiskFile>>;
 
     /// Opens a file for reading.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;

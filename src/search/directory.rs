@@ -89,7 +89,7 @@ pub(crate) fn interpolate(low: &TokenId, high: &TokenId, token: &TokenId, len: u
 
 /// The 64 bits after the first `skip_bits`, zeros beyond the end.
 #[inline]
-fn window(token: &TokenId, skip_bits: u32) -> u64 {
+pub(crate) fn window(token: &TokenId, skip_bits: u32) -> u64 {
     let bytes = &token.0;
     if skip_bits == 0 {
         return u64::from_be_bytes(*bytes.first_chunk().unwrap_or(&[0; 8]));

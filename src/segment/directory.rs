@@ -1,11 +1,12 @@
 //! Writing the prefix directory, line by line, as records come.
 
+use super::records::RecordsWriter;
 use super::section::{File, SectionWriter};
 use crate::error::Result;
-use crate::format::layout::{BLOCK_RECORDS, SectionId};
+use crate::format::layout::SectionId;
 use crate::format::segment::BucketMap;
 use crate::search::directory::Line;
-use crate::token::{Record, TokenId};
+use crate::token::TokenId;
 
 /// The directory being written, line by line.
 pub(super) struct DirectoryWriter {
@@ -78,19 +79,12 @@ impl DirectoryWriter {
 pub(super) fn write_directory_again(
     map: BucketMap,
     offset: usize,
-    records: &SectionWriter,
-    file: &File,
+    records: &RecordsWriter,
 ) -> Result<DirectoryWriter> {
     let mut directory = DirectoryWriter::new(map, offset);
-    let mut buffer = vec![0; BLOCK_RECORDS * Record::LEN];
-    for done in (0..records.written).step_by(buffer.len()) {
-        let len = buffer.len().min(records.written - done);
-        let bytes = &mut buffer[..len];
-        file.read(bytes, records.offset + done)?;
-        for record in bytemuck::cast_slice::<u8, Record>(bytes) {
-            directory.push(&record.token, file)?;
-        }
-    }
-    directory.finish(file)?;
+    records.for_each_block(|block| {
+        block.iter().try_for_each(|record| directory.push(&record.token, &records.file))
+    })?;
+    directory.finish(&records.file)?;
     Ok(directory)
 }

@@ -8,8 +8,10 @@ pub(crate) mod builder;
 mod check;
 mod directory;
 pub(crate) mod find;
+mod kinds;
 pub(crate) mod matches;
 pub(crate) mod reader;
+pub(crate) mod records;
 mod section;
 #[cfg(test)]
 mod tests;

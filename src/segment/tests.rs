@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use std::os::unix::fs::FileExt;
 
-use super::builder::{SegmentBuilder, SegmentPlan};
+use super::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
 use super::find::Found;
 use super::reader::Segment;
 use crate::error::{Error, Result};
@@ -40,8 +40,7 @@ fn record(token: TokenId, kind: Kind) -> Record {
 fn build(tokens: &[TokenId], kind_of: impl Fn(usize) -> Kind, spare: u64) -> Vec<u8> {
     let file = MemoryFile::default();
     let plan = SegmentPlan {
-        store_id: [9; 16],
-        segment_id: 5,
+        ids: SegmentIds { store_id: [9; 16], segment_id: 5 },
         records_max: tokens.len() as u64 + spare,
         bounds: (tokens[0], tokens[tokens.len() - 1]),
     };
@@ -242,8 +241,7 @@ fn records_out_of_order_or_out_of_bounds_are_refused() {
     let tokens: Vec<_> = [10, 20, 30].map(TokenId::from).to_vec();
     for wrong in [5, 10, 20, 31] {
         let plan = SegmentPlan {
-            store_id: [0; 16],
-            segment_id: 1,
+            ids: SegmentIds { store_id: [0; 16], segment_id: 1 },
             records_max: 10,
             bounds: (tokens[0], tokens[2]),
         };

@@ -16,7 +16,7 @@ use crate::format::kinds::Kind;
 use crate::format::layout::BLOCK_RECORDS;
 use crate::io::map::Bytes;
 use crate::options::Verification;
-use crate::segment::builder::{SegmentBuilder, SegmentPlan};
+use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
 use crate::segment::reader::Segment;
 use crate::testing::keys::{KeyFamily, with_values};
 use crate::testing::oracle::Oracle;
@@ -29,8 +29,7 @@ type Pair = (TokenId, BlockTime);
 fn segment(pairs: &[Pair], segment_id: u64) -> (Segment<Bytes>, File) {
     let file = tempfile::tempfile().unwrap();
     let plan = SegmentPlan {
-        store_id: [1; 16],
-        segment_id,
+        ids: SegmentIds { store_id: [1; 16], segment_id },
         records_max: pairs.len() as u64,
         bounds: (pairs[0].0, pairs[pairs.len() - 1].0),
     };

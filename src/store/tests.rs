@@ -1,121 +1,19 @@
 //! What the store does to its files, call by call, with any one of the calls failing.
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::format::kinds::Kind;
-use crate::io::DiskFile;
-use crate::segment::builder::{SegmentBuilder, SegmentPlan};
+use crate::io::watched::{Watch, WatchedDisk};
+use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
 use crate::testing::keys::KeyFamily;
 use crate::token::BlockTime;
-
-/// What was done, and which call is to fail, counted from 0.
-#[derive(Default)]
-struct Watch {
-    calls: Vec<String>,
-    fails_at: Option<usize>,
-}
-
-impl Watch {
-    fn call(watch: &Mutex<Self>, what: String) -> io::Result<()> {
-        let mut watch = watch.lock().unwrap();
-        watch.calls.push(what);
-        match watch.fails_at {
-            Some(at) if at + 1 == watch.calls.len() => Err(io::Error::other("made to fail")),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A disk whose changes are watched.
-struct WatchedDisk {
-    disk: RealDisk,
-    watch: Arc<Mutex<Watch>>,
-}
-
-struct WatchedFile {
-    file: Box<dyn DiskFile>,
-    name: String,
-    watch: Arc<Mutex<Watch>>,
-}
-
-impl Disk for WatchedDisk {
-    fn path(&self) -> &Path {
-        self.disk.path()
-    }
-    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        Watch::call(&self.watch, format!("create {name}"))?;
-        let (file, name) = (self.disk.create(name)?, name.to_string());
-        Ok(Box::new(WatchedFile { file, name, watch: Arc::clone(&self.watch) }))
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.disk.open(name)
-    }
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.disk.list()
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        Watch::call(&self.watch, format!("rename {from} {to}"))?;
-        self.disk.rename(from, to)
-    }
-    fn unlink(&self, name: &str) -> io::Result<()> {
-        self.disk.unlink(name)
-    }
-    fn sync_directory(&self) -> io::Result<()> {
-        Watch::call(&self.watch, "sync directory".into())?;
-        self.disk.sync_directory()
-    }
-    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.disk.lock(name)
-    }
-}
-
-impl WatchedFile {
-    /// Writes that follow one another count as one.
-    fn call(&self, what: &str) -> io::Result<()> {
-        let call = format!("{what} {}", self.name);
-        if self.watch.lock().unwrap().calls.last() == Some(&call) {
-            return Ok(());
-        }
-        Watch::call(&self.watch, call)
-    }
-}
-
-impl DiskFile for WatchedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.call("write")?;
-        self.file.write_all_at(bytes, offset)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.call("write")?;
-        self.file.set_len(len)
-    }
-    fn set_read_only(&self) -> io::Result<()> {
-        self.call("protect")?;
-        self.file.set_read_only()
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.call("sync")?;
-        self.file.sync()
-    }
-    fn map(&self) -> io::Result<Bytes> {
-        self.file.map()
-    }
-}
 
 /// An empty store on a watched disk.
 fn watched(path: &Path) -> (Store, Arc<Mutex<Watch>>) {
     drop(Store::create(path, &Options::new()).unwrap());
-    let watch = Arc::new(Mutex::new(Watch::default()));
-    let disk = WatchedDisk { disk: RealDisk::new(path), watch: Arc::clone(&watch) };
+    let (disk, watch) = WatchedDisk::new(path);
     let contents = manifest::read(&disk).unwrap().unwrap();
     let lock = lock(&disk).unwrap();
     (Store::with(Box::new(disk), &Options::new(), contents, Some(lock)).unwrap(), watch)
@@ -207,8 +105,7 @@ fn a_bottom_layer_with_kinds_is_refused() {
     let mut contents = manifest::read(&disk).unwrap().unwrap();
     let tokens = KeyFamily::Uniform.generate(10, 1);
     let plan = SegmentPlan {
-        store_id: contents.store_id,
-        segment_id: 1,
+        ids: SegmentIds { store_id: contents.store_id, segment_id: 1 },
         records_max: 10,
         bounds: (tokens[0], tokens[9]),
     };

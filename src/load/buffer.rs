@@ -1,0 +1,157 @@
+//! Records in memory, brought in order.
+//!
+//! What is sorted is not the records, but sixteen bytes for each: the eight bytes in which
+//! tokens differ first, and where the record is. Tokens that are equal in those are
+//! sorted among themselves by the next eight in which they differ, so that tokens with
+//! long common prefixes cost a few rounds more, never one comparison of whole records
+//! after the other.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::overlap::overlap;
+use crate::error::Result;
+use crate::format::layout::BLOCK_RECORDS;
+use crate::format::segment::shared_bits;
+use crate::search::directory::window;
+use crate::token::{Record, TokenId};
+
+/// Groups of no more keys are sorted by comparing whole tokens.
+const SMALL: usize = 32;
+
+/// Blocks of records that are gathered together.
+pub(super) const BATCH_BLOCKS: usize = 4;
+
+/// A part of a token, and where its record is: their order is that of the tokens, and
+/// for equal parts that of the input.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    part: u64,
+    index: u32,
+}
+
+/// Bytes that a record takes here.
+pub(super) const BYTES_PER_RECORD: usize = Record::LEN + size_of::<Key>();
+
+/// Records in the order of the input.
+#[derive(Default)]
+pub(super) struct Buffer {
+    records: Vec<Record>,
+    keys: Vec<Key>,
+}
+
+impl Buffer {
+    pub(super) fn push(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+    }
+
+    /// Brings the records in order. Of several with one token the newest is kept, and of
+    /// several with the same time the first.
+    pub(super) fn sort(&mut self) -> Sorted<'_> {
+        let records = self.records.as_slice();
+        self.keys.clear();
+        if records.is_sorted_by(|a, b| a.token < b.token) {
+            return Sorted { records, order: None };
+        }
+        let indexes = (0..records.len() as u32).into_par_iter();
+        self.keys.par_extend(indexes.map(|index| Key { part: 0, index }));
+        sort(&mut self.keys, records);
+        self.keys.dedup_by(|later, first| {
+            later.part == first.part && records.of(later).token == records.of(first).token
+        });
+        Sorted { records, order: Some(&self.keys) }
+    }
+}
+
+trait OfKey {
+    fn of(&self, key: &Key) -> &Record;
+}
+
+impl OfKey for [Record] {
+    #[inline]
+    fn of(&self, key: &Key) -> &Record {
+        &self[key.index as usize]
+    }
+}
+
+/// Sorts keys by token, those of one token with the one to keep first.
+fn sort(keys: &mut [Key], records: &[Record]) {
+    if keys.len() <= SMALL {
+        keys.sort_unstable_by_key(|key| {
+            let record = records.of(key);
+            (record.token, Reverse(record.time()), key.index)
+        });
+        return;
+    }
+    let tokens = || keys.par_iter().map(|key| records.of(key).token);
+    let (Some(min), Some(max)) = (tokens().min(), tokens().max()) else { return };
+    if min == max {
+        keys.par_sort_unstable_by_key(|key| (Reverse(records.of(key).time()), key.index));
+        return;
+    }
+    let skip_bits = shared_bits(&min, &max);
+    keys.par_iter_mut().for_each(|key| key.part = window(&records.of(key).token, skip_bits));
+    keys.par_sort_unstable();
+    keys.par_chunk_by_mut(|a, b| a.part == b.part)
+        .filter(|group| group.len() > 1)
+        .for_each(|group| sort(group, records));
+}
+
+/// Records in the order of their tokens, each token once.
+#[derive(Clone, Copy)]
+pub(super) struct Sorted<'a> {
+    records: &'a [Record],
+    /// Which record comes when; `None` if they are in order as they are.
+    order: Option<&'a [Key]>,
+}
+
+impl<'a> Sorted<'a> {
+    pub(super) fn len(self) -> usize {
+        self.order.map_or(self.records.len(), <[Key]>::len)
+    }
+
+    /// The smallest and the largest token; `None` if there are no records.
+    pub(super) fn bounds(self) -> Option<(TokenId, TokenId)> {
+        let ends = match self.order {
+            None => (self.records.first()?, self.records.last()?),
+            Some(keys) => (self.records.of(keys.first()?), self.records.of(keys.last()?)),
+        };
+        Some((ends.0.token, ends.1.token))
+    }
+
+    /// Gives the records in order, a block at a time, and gathers the next ones meanwhile.
+    pub(super) fn for_each_block(
+        self,
+        mut visit: impl FnMut(&[Record]) -> Result<()> + Send,
+    ) -> Result<()> {
+        let len = self.len();
+        let mut start = 0;
+        let gather = || {
+            let end = len.min(start + BATCH_BLOCKS * BLOCK_RECORDS);
+            let blocks = (start..end).into_par_iter().step_by(BLOCK_RECORDS);
+            let blocks: Vec<_> =
+                blocks.map(|at| self.block(at..end.min(at + BLOCK_RECORDS))).collect();
+            start = end;
+            Ok((!blocks.is_empty()).then_some(blocks))
+        };
+        overlap(gather, |blocks| blocks.iter().try_for_each(|block| visit(block)))
+    }
+
+    fn block(self, range: Range<usize>) -> Cow<'a, [Record]> {
+        match self.order {
+            None => Cow::Borrowed(&self.records[range]),
+            Some(keys) => keys[range].iter().map(|key| *self.records.of(key)).collect(),
+        }
+    }
+}

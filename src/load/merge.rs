@@ -1,0 +1,85 @@
+//! Merging sorted runs.
+//!
+//! A tree of losers: the leaves are the runs, and each inner node remembers which of the
+//! two runs that met there came second; the one that came first went on to the node
+//! above. When the winner of all gives its record, only the matches on its way up are
+//! played again: one comparison for each doubling of the number of runs (D. E. Knuth,
+//! *The Art of Computer Programming*, volume 3, section 5.4.1).
+
+use std::cmp::Reverse;
+
+use super::runs::{Cursor, Run};
+use crate::error::Result;
+use crate::token::{Record, TokenId};
+
+/// The records of several runs in the order of their tokens, each token once.
+///
+/// Of several with one token the newest is kept, and of several with the same time the
+/// one of the first run.
+pub(super) struct Merge {
+    cursors: Vec<Cursor>,
+    /// The winner of all, then the loser of each inner node.
+    tree: Vec<usize>,
+    last: Option<TokenId>,
+}
+
+impl Merge {
+    /// Begins to merge, with buffers of so many records in all.
+    pub(super) fn new(runs: &[Run], buffer_records: usize) -> Result<Self> {
+        let capacity = buffer_records / runs.len().max(1);
+        let cursors: Result<Vec<_>> = runs.iter().map(|run| Cursor::new(run, capacity)).collect();
+        let cursors = cursors?;
+        let mut merge = Self { tree: vec![usize::MAX; cursors.len()], cursors, last: None };
+        for run in 0..merge.cursors.len() {
+            merge.play(run);
+        }
+        Ok(merge)
+    }
+
+    /// Lets a run play its way up, to where it loses or waits for an opponent.
+    fn play(&mut self, run: usize) {
+        let mut winner = run;
+        let mut node = (run + self.cursors.len()) / 2;
+        while node > 0 {
+            let opponent = self.tree[node];
+            if opponent == usize::MAX {
+                // Only while the tree is filled: the first to come waits here.
+                self.tree[node] = winner;
+                return;
+            }
+            if self.is_before(opponent, winner) {
+                self.tree[node] = winner;
+                winner = opponent;
+            }
+            node /= 2;
+        }
+        self.tree[0] = winner;
+    }
+
+    /// Whether the record of one run comes before that of another. Runs that ended come
+    /// last.
+    #[inline]
+    fn is_before(&self, a: usize, b: usize) -> bool {
+        let order = |run: usize| {
+            self.cursors[run].record().map(|record| (record.token, Reverse(record.time()), run))
+        };
+        match (order(a), order(b)) {
+            (Some(a), Some(b)) => a < b,
+            (a, _) => a.is_some(),
+        }
+    }
+
+    /// The next record; `None` at the end.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<Record>> {
+        loop {
+            let Some(&winner) = self.tree.first() else { return Ok(None) };
+            let Some(&record) = self.cursors[winner].record() else { return Ok(None) };
+            self.cursors[winner].advance()?;
+            self.play(winner);
+            if self.last.replace(record.token) != Some(record.token) {
+                return Ok(Some(record));
+            }
+        }
+    }
+}

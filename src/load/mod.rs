@@ -1,0 +1,418 @@
+//! Filling a store in bulk.
+//!
+//! Records come in any order, as many as a disk holds. As many as memory has room for
+//! are brought in order at a time. If those were all, they are written as a segment. If
+//! not, they are a *run*, written to a temporary file, and in the end all runs are
+//! merged. Records that go on where the last run ended make that run longer; and the
+//! first run is written where the segment's records belong. So what comes in order is
+//! written once, and just the indexes are added in the end.
+
+mod buffer;
+mod merge;
+mod overlap;
+mod runs;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use self::buffer::{BYTES_PER_RECORD, Buffer, Sorted};
+use self::merge::Merge;
+use self::overlap::overlap;
+use self::runs::{Run, RunsWriter};
+use crate::error::{Error, Result};
+use crate::format::kinds::Kind;
+use crate::format::layout::BLOCK_RECORDS;
+use crate::format::manifest::SegmentEntry;
+use crate::io::disk::RealDisk;
+use crate::io::{Disk, DiskFile};
+use crate::manifest::{segment_name, temporary_name};
+use crate::progress::{OnProgress, Phase, Progress, UNWATCHED};
+use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
+use crate::segment::records::RecordsWriter;
+use crate::token::{Record, TokenId};
+
+/// Records from one word about progress to the next.
+const PROGRESS_RECORDS: u64 = 1 << 16;
+
+/// What a load needs besides the records it sorts or merges: blocks on their way from
+/// there to the file, and the file's buffers.
+const WORKING_BYTES: u64 = 32 << 20;
+
+/// A run is read in pieces that are no smaller.
+const PIECE_BYTES: u64 = 256 << 10;
+
+/// How to load.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    progress: OnProgress<'a>,
+    memory_bytes: u64,
+    temporary_directory: Option<&'a Path>,
+}
+
+impl<'a> LoadOptions<'a> {
+    /// The least memory that a load works with: 64 MiB.
+    pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+    /// The memory that a load uses if nothing else is said: 1 GiB.
+    pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
+
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            progress: UNWATCHED,
+            memory_bytes: Self::MEMORY_BYTES_DEFAULT,
+            temporary_directory: None,
+        }
+    }
+
+    /// Sets who is told how far the load has come, every 65,536 records, and may stop it.
+    #[must_use]
+    pub fn progress(self, progress: OnProgress<'a>) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// Sets how many bytes of memory the load may use, at least
+    /// [`MEMORY_BYTES_MIN`](Self::MEMORY_BYTES_MIN).
+    ///
+    /// 88 bytes for each record make it unnecessary to write any of them twice. Input
+    /// that is in order needs no more than the least, however long it is. In addition to
+    /// this the input's own memory is used, and a thousandth of the size of the store.
+    #[must_use]
+    pub fn memory_bytes(self, memory_bytes: u64) -> Self {
+        Self { memory_bytes, ..self }
+    }
+
+    /// Sets the directory for temporary files, as large as the input where that does not
+    /// fit the memory; the store's own if nothing is said. They have no names, and are
+    /// gone however the load ends.
+    #[must_use]
+    pub fn temporary_directory(self, directory: &'a Path) -> Self {
+        Self { temporary_directory: Some(directory), ..self }
+    }
+
+    fn report(&self, phase: Phase, done: u64, total: Option<u64>) -> Result<()> {
+        match (self.progress)(Progress { phase, done, total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Interrupted),
+        }
+    }
+}
+
+impl Default for LoadOptions<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a load did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LoadReport {
+    /// Records taken from the input.
+    pub read: u64,
+    /// Tokens stored.
+    pub stored: u64,
+    /// Records dropped because the same token came with a newer time, or came before.
+    pub duplicates: u64,
+    /// Records written to temporary files, because memory had no room for all of them.
+    pub spilled: u64,
+}
+
+/// The memory for records, in records.
+#[derive(Clone, Copy)]
+struct Memory {
+    /// Records that are brought in order at a time.
+    sort_records: usize,
+    /// Records of all runs together that are held while they are merged.
+    merge_records: usize,
+    /// Runs that are merged at a time.
+    runs_max: usize,
+}
+
+impl Memory {
+    fn of(options: &LoadOptions<'_>) -> Result<Self> {
+        let found = options.memory_bytes;
+        let min = LoadOptions::MEMORY_BYTES_MIN;
+        if found < min {
+            return Err(Error::MemoryTooSmall { min, found });
+        }
+        let bytes = found - WORKING_BYTES;
+        Ok(Self {
+            sort_records: (bytes / BYTES_PER_RECORD as u64).min(u32::MAX.into()) as usize,
+            merge_records: (bytes / Record::LEN as u64) as usize,
+            runs_max: (bytes / PIECE_BYTES) as usize,
+        })
+    }
+}
+
+/// Writes records, in any order, to a segment of its own, complete and durable but for
+/// the manifest that will name it. `None` for the segment if there were no records.
+///
+/// Of several records with one token the newest is kept, and of several with the same
+/// time the first. Nothing is left of it if it fails.
+pub(crate) fn load_segment(
+    disk: &dyn Disk,
+    ids: SegmentIds,
+    input: impl IntoIterator<Item = Result<Record>>,
+    options: &LoadOptions<'_>,
+) -> Result<(Option<SegmentEntry>, LoadReport)> {
+    load_within(Memory::of(options)?, disk, ids, input, options)
+}
+
+fn load_within(
+    memory: Memory,
+    disk: &dyn Disk,
+    ids: SegmentIds,
+    input: impl IntoIterator<Item = Result<Record>>,
+    options: &LoadOptions<'_>,
+) -> Result<(Option<SegmentEntry>, LoadReport)> {
+    let temporary = options.temporary_directory.map(RealDisk::new);
+    let temporary = temporary.as_ref().map_or(disk, |disk| disk);
+    let name = segment_name(ids.segment_id);
+    let load = Load { disk, temporary, ids, memory, options, name: temporary_name(&name) };
+    let loaded = load.run(input.into_iter()).and_then(|(entry, report)| {
+        if entry.is_some() {
+            let path = disk.path_of(&load.name);
+            disk.rename(&load.name, &name).map_err(Error::io("rename", &path))?;
+            disk.sync_directory().map_err(Error::io("sync", disk.path()))?;
+        }
+        Ok((entry, report))
+    });
+    if loaded.is_err() {
+        // Whether these work does not matter: the next writer removes them as well.
+        let _ = disk.unlink(&load.name);
+        let _ = disk.unlink(&name);
+    }
+    loaded
+}
+
+/// A load under way.
+struct Load<'a> {
+    disk: &'a dyn Disk,
+    /// Where files without names go.
+    temporary: &'a dyn Disk,
+    ids: SegmentIds,
+    memory: Memory,
+    options: &'a LoadOptions<'a>,
+    /// The segment's file until it is complete.
+    name: String,
+}
+
+/// What was written of the records that had no room.
+#[derive(Default)]
+struct Spilled {
+    /// The first run, while it is the only one: where the segment's records belong.
+    first: Option<RecordsWriter>,
+    /// Where the other runs are written.
+    writer: Option<RunsWriter>,
+    /// All runs, once there are several.
+    runs: Vec<Run>,
+    /// Records that were written for the time being.
+    written: u64,
+}
+
+impl Load<'_> {
+    fn run(
+        &self,
+        input: impl Iterator<Item = Result<Record>>,
+    ) -> Result<(Option<SegmentEntry>, LoadReport)> {
+        let total = match input.size_hint() {
+            (low, Some(high)) if low == high => Some(low as u64),
+            _ => None,
+        };
+        let mut buffer = Buffer::default();
+        let mut spilled = Spilled::default();
+        let mut read = 0;
+        for record in input {
+            if buffer.len() == self.memory.sort_records {
+                self.spill(self.sort(&mut buffer)?, &mut spilled)?;
+                buffer.clear();
+            }
+            buffer.push(record?);
+            read += 1;
+            if read % PROGRESS_RECORDS == 0 {
+                self.options.report(Phase::Reading, read, total)?;
+            }
+        }
+        self.options.report(Phase::Reading, read, Some(read))?;
+        let is_all = spilled.first.is_none() && spilled.runs.is_empty();
+        let sorted = self.sort(&mut buffer)?;
+        let entry = if is_all {
+            self.write_sorted(sorted)?
+        } else {
+            self.spill(sorted, &mut spilled)?;
+            drop(buffer);
+            match spilled.first.take() {
+                Some(records) => self.write_indexes(records)?,
+                None => self.write_merged(&mut spilled)?,
+            }
+        };
+        let stored = entry.as_ref().map_or(0, |entry| entry.records);
+        let duplicates = read - stored;
+        Ok((entry, LoadReport { read, stored, duplicates, spilled: spilled.written }))
+    }
+
+    fn sort<'b>(&self, buffer: &'b mut Buffer) -> Result<Sorted<'b>> {
+        let len = buffer.len() as u64;
+        self.options.report(Phase::Sorting, 0, Some(len))?;
+        let sorted = buffer.sort();
+        self.options.report(Phase::Sorting, len, Some(len))?;
+        Ok(sorted)
+    }
+
+    /// Writes records that have no room: to the end of the last run, if that ends before
+    /// they begin, or as a run of their own.
+    fn spill(&self, sorted: Sorted<'_>, spilled: &mut Spilled) -> Result<()> {
+        let Some((min, max)) = sorted.bounds() else { return Ok(()) };
+        let mut done = 0;
+        let mut report = |records: usize| -> Result<()> {
+            self.options.report(Phase::Spilling, done, Some(sorted.len() as u64))?;
+            done += records as u64;
+            Ok(())
+        };
+        if spilled.first.is_none() && spilled.runs.is_empty() {
+            let path = self.disk.path_of(&self.name);
+            spilled.first = Some(RecordsWriter::new(self.create()?, path));
+        }
+        if let Some(first) = &mut spilled.first
+            && (first.count() == 0 || first.bounds().1 < min)
+        {
+            return sorted.for_each_block(|records| {
+                report(records.len())?;
+                records.iter().try_for_each(|record| first.push(record))
+            });
+        }
+        if let Some(first) = spilled.first.take() {
+            spilled.written += first.count();
+            spilled.runs.push(self.first_run(first)?);
+        }
+        let writer = match &mut spilled.writer {
+            Some(writer) => writer,
+            none => none.insert(RunsWriter::new(self.temporary)?),
+        };
+        let start = writer.len();
+        sorted.for_each_block(|records| {
+            report(records.len())?;
+            writer.push(records)
+        })?;
+        spilled.written += sorted.len() as u64;
+        match spilled.runs.last_mut() {
+            Some(last) if writer.goes_on(last) && last.bounds.1 < min => {
+                *last = writer.run_from(last.bytes.start, (last.bounds.0, max));
+            }
+            _ => spilled.runs.push(writer.run_from(start, (min, max))),
+        }
+        Ok(())
+    }
+
+    /// The records that were to be the segment's, as a run like any other.
+    fn first_run(&self, records: RecordsWriter) -> Result<Run> {
+        let bounds = records.bounds();
+        let (file, path, bytes) = records.into_file()?;
+        // The file lives on without its name until it was read.
+        self.disk.unlink(&self.name).map_err(Error::io("remove", &path))?;
+        Ok(Run::of_file(file, path, bytes, bounds))
+    }
+
+    /// Makes a segment of the only run there is.
+    fn write_indexes(&self, records: RecordsWriter) -> Result<Option<SegmentEntry>> {
+        let total = records.count();
+        let mut done = 0;
+        let entry = records.into_segment(self.ids, |records| {
+            self.options.report(Phase::Indexing, done, Some(total))?;
+            done += records;
+            if done == total { self.options.report(Phase::Syncing, 0, None) } else { Ok(()) }
+        });
+        entry.map(Some)
+    }
+
+    /// Makes a segment of records in memory.
+    fn write_sorted(&self, sorted: Sorted<'_>) -> Result<Option<SegmentEntry>> {
+        let Some(bounds) = sorted.bounds() else { return Ok(None) };
+        self.write(sorted.len() as u64, bounds, |push| sorted.for_each_block(push))
+    }
+
+    /// Makes a segment of several runs.
+    fn write_merged(&self, spilled: &mut Spilled) -> Result<Option<SegmentEntry>> {
+        spilled.writer = None;
+        while spilled.runs.len() > self.memory.runs_max {
+            self.merge_some(spilled)?;
+        }
+        let runs = std::mem::take(&mut spilled.runs);
+        let bounds = runs.iter().map(|run| run.bounds);
+        let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let Some(bounds) = bounds else { return Ok(None) };
+        let records_max = runs.iter().map(Run::records).sum();
+        self.write(records_max, bounds, |push| self.merge(&runs, push))
+    }
+
+    /// Merges as many neighbouring runs at a time as memory has room for, to new runs.
+    fn merge_some(&self, spilled: &mut Spilled) -> Result<()> {
+        let mut writer = RunsWriter::new(self.temporary)?;
+        let runs = std::mem::take(&mut spilled.runs);
+        let total: u64 = runs.iter().map(Run::records).sum();
+        let mut done = 0;
+        for runs in runs.chunks(self.memory.runs_max) {
+            let start = writer.len();
+            let low = runs.iter().map(|run| run.bounds.0).min();
+            let high = runs.iter().map(|run| run.bounds.1).max();
+            let Some(bounds) = low.zip(high) else { continue };
+            self.merge(runs, |records| {
+                self.options.report(Phase::Spilling, done, Some(total))?;
+                done += records.len() as u64;
+                writer.push(records)
+            })?;
+            let run = writer.run_from(start, bounds);
+            spilled.written += run.records();
+            spilled.runs.push(run);
+        }
+        Ok(())
+    }
+
+    /// Merges runs and gives the records in order, a block at a time.
+    fn merge(
+        &self,
+        runs: &[Run],
+        mut visit: impl FnMut(&[Record]) -> Result<()> + Send,
+    ) -> Result<()> {
+        let mut merge = Merge::new(runs, self.memory.merge_records)?;
+        let next_block = || {
+            let mut block = Vec::with_capacity(BLOCK_RECORDS);
+            while block.len() < BLOCK_RECORDS
+                && let Some(record) = merge.next()?
+            {
+                block.push(record);
+            }
+            Ok((!block.is_empty()).then_some(block))
+        };
+        overlap(next_block, |block| visit(&block))
+    }
+
+    /// Writes a segment whose records `fill` pushes, in order and block by block.
+    fn write(
+        &self,
+        records_max: u64,
+        bounds: (TokenId, TokenId),
+        fill: impl FnOnce(&mut (dyn FnMut(&[Record]) -> Result<()> + Send)) -> Result<()>,
+    ) -> Result<Option<SegmentEntry>> {
+        let plan = SegmentPlan { ids: self.ids, records_max, bounds };
+        let mut builder = SegmentBuilder::new(self.create()?, self.disk.path_of(&self.name), plan)?;
+        let mut done = 0;
+        fill(&mut |records| {
+            self.options.report(Phase::Writing, done, Some(records_max))?;
+            done += records.len() as u64;
+            records.iter().try_for_each(|record| builder.push(record, Kind::Fresh))
+        })?;
+        self.options.report(Phase::Syncing, 0, None)?;
+        builder.finish()
+    }
+
+    /// The segment's file.
+    fn create(&self) -> Result<Box<dyn DiskFile>> {
+        // A thread that panicked may have left one.
+        let _ = self.disk.unlink(&self.name);
+        let path = self.disk.path_of(&self.name);
+        self.disk.create(&self.name).map_err(Error::io("create", &path))
+    }
+}

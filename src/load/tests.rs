@@ -1,0 +1,298 @@
+//! Loads in so little memory that a few records fill it.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::io::watched::WatchedDisk;
+use crate::options::Verification;
+use crate::segment::reader::Segment;
+use crate::testing::keys::KeyFamily;
+use crate::testing::random::Random;
+use crate::token::{BlockId, BlockTime};
+
+const IDS: SegmentIds = SegmentIds { store_id: [3; 16], segment_id: 1 };
+
+/// From room for everything to room for next to nothing.
+const MEMORIES: [Memory; 5] = [
+    Memory { sort_records: 100_000, merge_records: 1_000, runs_max: 100 },
+    Memory { sort_records: 1_000, merge_records: 4_000, runs_max: 100 },
+    Memory { sort_records: 70, merge_records: 300, runs_max: 100 },
+    Memory { sort_records: 70, merge_records: 3, runs_max: 3 },
+    Memory { sort_records: 30, merge_records: 1, runs_max: 2 },
+];
+
+/// What a load should keep: the newest, and of the newest the first.
+fn expected(records: &[Record]) -> BTreeMap<TokenId, BlockTime> {
+    let mut kept = BTreeMap::new();
+    for record in records {
+        match kept.entry(record.token) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(record.value());
+            }
+            Entry::Occupied(mut occupied) => {
+                let value: &mut BlockTime = occupied.get_mut();
+                if value.time < record.time() {
+                    *value = record.value();
+                }
+            }
+        }
+    }
+    kept
+}
+
+fn load_into(
+    directory: &Path,
+    records: &[Record],
+    memory: Memory,
+) -> Result<(Option<SegmentEntry>, LoadReport)> {
+    let disk = RealDisk::new(directory);
+    let input = records.iter().map(|record| Ok(*record));
+    load_within(memory, &disk, IDS, input, &LoadOptions::new())
+}
+
+/// Loads records, compares what was stored with what should be, and says how it went.
+fn check(records: &[Record], memory: Memory) -> LoadReport {
+    let directory = tempfile::tempdir().unwrap();
+    let (entry, report) = load_into(directory.path(), records, memory).unwrap();
+    let expected = expected(records);
+    assert_eq!(report.read, records.len() as u64);
+    assert_eq!(report.stored, expected.len() as u64);
+    assert_eq!(report.duplicates, report.read - report.stored);
+    let disk = RealDisk::new(directory.path());
+    let Some(entry) = entry else {
+        assert!(expected.is_empty());
+        assert_eq!(disk.list().unwrap(), [""; 0]);
+        return report;
+    };
+    assert_eq!(disk.list().unwrap(), [segment_name(1)]);
+    let bytes = disk.open(&segment_name(1)).unwrap().map().unwrap();
+    let segment = Segment::open(bytes, Path::new("loaded"), Verification::OnOpen).unwrap();
+    assert_eq!(segment.entry(), entry);
+    assert_eq!(segment.verify(&|_| ControlFlow::Continue(())).unwrap(), []);
+    let stored = segment.records(0..segment.len()).unwrap();
+    let stored = stored.iter().map(|record| (record.token, record.value()));
+    assert!(stored.eq(expected));
+    report
+}
+
+/// Records that say where in the input they stood.
+fn records(tokens: impl IntoIterator<Item = TokenId>, time: impl Fn(u64) -> u64) -> Vec<Record> {
+    let record =
+        |(index, token)| Record::new(token, BlockTime::new(BlockId::from(index), time(index)));
+    (0..).zip(tokens).map(record).collect()
+}
+
+fn shuffled(mut tokens: Vec<TokenId>, seed: u64) -> Vec<TokenId> {
+    let mut random = Random::new("shuffled", seed);
+    for at in (1..tokens.len()).rev() {
+        tokens.swap(at, random.below(at as u64 + 1) as usize);
+    }
+    tokens
+}
+
+#[test]
+fn every_family_in_every_order_in_any_memory() {
+    for family in KeyFamily::ALL {
+        for count in [0, 1, 2, 70, 71, 1_500] {
+            let ascending = family.generate(count, 1);
+            let descending: Vec<_> = ascending.iter().rev().copied().collect();
+            let mut chunks = ascending.clone();
+            chunks.rotate_left(ascending.len() / 3);
+            for tokens in [shuffled(ascending.clone(), 1), ascending, descending, chunks] {
+                for memory in MEMORIES {
+                    check(&records(tokens.iter().copied(), |_| 7), memory);
+                }
+            }
+        }
+    }
+}
+
+/// More than a block of postings, and more than one batch of blocks.
+#[test]
+fn several_blocks() {
+    let tokens = shuffled(KeyFamily::Uniform.generate(300_000, 1), 2);
+    for sort_records in [400_000, 60_000] {
+        let memory = Memory { sort_records, merge_records: 10_000, runs_max: 4 };
+        check(&records(tokens.iter().copied(), |_| 7), memory);
+    }
+}
+
+#[test]
+fn what_is_in_order_is_written_once() {
+    for memory in &MEMORIES[1..] {
+        let tokens = KeyFamily::Uniform.generate(5_000, 1);
+        let in_order = check(&records(tokens.clone(), |_| 7), *memory);
+        assert_eq!(in_order.spilled, 0);
+        // Nearly: neighbours that are taken together may come in any order.
+        let mut swapped = tokens.clone();
+        swapped.chunks_exact_mut(10).for_each(<[_]>::reverse);
+        assert_eq!(check(&records(swapped, |_| 7), *memory).spilled, 0);
+    }
+}
+
+/// Claims to be in order up to the last record.
+#[test]
+fn what_is_out_of_order_at_the_very_end_is_stored_all_the_same() {
+    for memory in &MEMORIES[1..] {
+        let mut tokens = KeyFamily::Uniform.generate(5_001, 1);
+        tokens.rotate_left(1);
+        let report = check(&records(tokens, |_| 7), *memory);
+        assert!(report.spilled >= 5_000, "{report:?}");
+    }
+}
+
+#[test]
+fn a_sorted_stretch_after_others_is_one_run() {
+    // One record that is out of order, then 5,000 in order: two runs, merged at once.
+    let mut tokens = KeyFamily::Uniform.generate(5_001, 1);
+    tokens.rotate_right(1);
+    let memory = Memory { sort_records: 100, merge_records: 10, runs_max: 2 };
+    assert_eq!(check(&records(tokens, |_| 7), memory).spilled, 5_001);
+}
+
+#[test]
+fn duplicates_by_the_thousand() {
+    for distinct in [1, 2, 3, 40, 700] {
+        let tokens = KeyFamily::Uniform.generate(distinct, 1);
+        let mut random = Random::new("duplicates", distinct as u64);
+        let drawn: Vec<_> = (0..3_000).map(|_| *random.pick(&tokens)).collect();
+        let mut in_order = drawn.clone();
+        in_order.sort_unstable();
+        for tokens in [drawn, in_order] {
+            for memory in MEMORIES {
+                check(&records(tokens.clone(), |_| 7), memory);
+                check(&records(tokens.clone(), |index| index), memory);
+                check(&records(tokens.clone(), |index| u64::MAX - index), memory);
+                check(&records(tokens.clone(), |index| index * index % 5), memory);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_records_in_any_memory(
+        ids in prop::collection::vec((0u64..50, 0u64..4, any::<bool>()), 0..300),
+        sort_records in 1usize..100,
+        merge_records in 0usize..100,
+        runs_max in 2usize..10,
+    ) {
+        let token = |&(id, _, high): &(u64, u64, bool)| {
+            let mut token = TokenId::from(id);
+            token.0[0] = u8::from(high);
+            token
+        };
+        let records = records(ids.iter().map(token), |index| ids[index as usize].1);
+        check(&records, Memory { sort_records, merge_records, runs_max });
+    }
+}
+
+/// Whichever call to the disk fails, nothing is left, whatever the way of loading.
+#[test]
+fn a_load_that_fails_at_any_call_leaves_nothing() {
+    let in_order = KeyFamily::Uniform.generate(1_000, 1);
+    let mut calls = 0;
+    for tokens in [shuffled(in_order.clone(), 1), in_order] {
+        let records = records(tokens, |_| 7);
+        for memory in MEMORIES {
+            for fails_at in 0.. {
+                let directory = tempfile::tempdir().unwrap();
+                let (disk, watch) = WatchedDisk::new(directory.path());
+                watch.lock().unwrap().fails_at = Some(fails_at);
+                let input = records.iter().map(|record| Ok(*record));
+                let loaded = load_within(memory, &disk, IDS, input, &LoadOptions::new());
+                if fails_at == watch.lock().unwrap().calls.len() {
+                    assert_eq!(loaded.unwrap().1.stored, 1_000);
+                    break;
+                }
+                calls += 1;
+                assert!(matches!(loaded, Err(Error::Io { .. })), "call {fails_at}: {loaded:?}");
+                assert_eq!(disk.list().unwrap(), [""; 0], "call {fails_at}");
+            }
+        }
+    }
+    assert!(calls > 80, "{calls}");
+}
+
+/// Whenever it is told to stop, nothing is left.
+#[test]
+fn a_load_that_is_stopped_anywhere_leaves_nothing() {
+    let in_order = KeyFamily::Uniform.generate(70_000, 1);
+    for tokens in [shuffled(in_order.clone(), 1), in_order] {
+        let records = records(tokens, |_| 7);
+        for sort_records in [100_000, 20_000] {
+            let memory = Memory { sort_records, merge_records: 1_000, runs_max: 2 };
+            let mut phases = Vec::new();
+            for stops_at in 0.. {
+                let directory = tempfile::tempdir().unwrap();
+                let disk = RealDisk::new(directory.path());
+                let words = std::sync::Mutex::new(Vec::new());
+                let progress = |progress: Progress| {
+                    let mut words = words.lock().unwrap();
+                    words.push(progress.phase);
+                    if words.len() > stops_at {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                };
+                let input = records.iter().map(|record| Ok(*record));
+                let options = LoadOptions::new().progress(&progress);
+                let loaded = load_within(memory, &disk, IDS, input, &options);
+                phases.extend(words.lock().unwrap().last().copied());
+                if loaded.is_ok() {
+                    break;
+                }
+                assert!(matches!(loaded, Err(Error::Interrupted)), "{loaded:?}");
+                assert_eq!(disk.list().unwrap(), [""; 0], "after {:?}", phases.last());
+            }
+            assert!(phases.contains(&Phase::Syncing) && phases.contains(&Phase::Reading));
+        }
+    }
+}
+
+/// An input that fails at its end, after everything else went to the disk.
+#[test]
+fn a_bad_record_at_the_end_leaves_nothing() {
+    let records = records(shuffled(KeyFamily::Uniform.generate(5_000, 1), 1), |_| 7);
+    for memory in MEMORIES {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(directory.path());
+        let input = records.iter().map(|record| Ok(*record)).chain([Err(Error::Interrupted)]);
+        assert!(load_within(memory, &disk, IDS, input, &LoadOptions::new()).is_err());
+        assert_eq!(disk.list().unwrap(), [""; 0]);
+    }
+}
+
+#[test]
+fn too_little_memory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(directory.path());
+    let options = LoadOptions::new().memory_bytes(LoadOptions::MEMORY_BYTES_MIN - 1);
+    let refused = load_segment(&disk, IDS, [], &options);
+    assert!(matches!(refused, Err(Error::MemoryTooSmall { .. })), "{refused:?}");
+    let options = LoadOptions::new().memory_bytes(LoadOptions::MEMORY_BYTES_MIN);
+    assert!(load_segment(&disk, IDS, [], &options).is_ok());
+}
+
+#[test]
+fn temporary_files_go_where_they_are_told_to() {
+    let (store, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let missing = temporary.path().join("missing");
+    let records = records(shuffled(KeyFamily::Uniform.generate(1_000, 1), 1), |_| 7);
+    let disk = RealDisk::new(store.path());
+    let load = |directory: &Path| {
+        let input = records.iter().map(|record| Ok(*record));
+        let options = LoadOptions::new().temporary_directory(directory);
+        load_within(MEMORIES[2], &disk, IDS, input, &options)
+    };
+    let failed = load(&missing);
+    assert!(matches!(&failed, Err(Error::Io { path, .. }) if *path == missing), "{failed:?}");
+    assert_eq!(disk.list().unwrap(), [""; 0]);
+    assert_eq!(load(temporary.path()).unwrap().1.stored, 1_000);
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}

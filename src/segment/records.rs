@@ -1,0 +1,88 @@
+//! The records of a segment being written: the part of it that comes first.
+//!
+//! Where they lie does not depend on how many will come, so they can be written while
+//! nothing is known of what follows. Read back, they are a sorted run; with indexes
+//! behind them, a segment.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use super::section::{File, SectionWriter};
+use crate::error::{Error, Result};
+use crate::format::PAGE_LEN;
+use crate::format::layout::{BLOCK_RECORDS, RECORDS_END, SectionId};
+use crate::io::DiskFile;
+use crate::token::{Record, TokenId};
+
+/// Records being written, in ascending order.
+pub(crate) struct RecordsWriter {
+    pub(super) file: File,
+    pub(super) section: SectionWriter,
+    pub(super) count: u64,
+    /// Of no meaning before the first record came.
+    pub(super) min: TokenId,
+    pub(super) last: TokenId,
+}
+
+impl RecordsWriter {
+    /// Begins in an empty file. `path` is for messages only.
+    pub(crate) fn new(file: Box<dyn DiskFile>, path: PathBuf) -> Self {
+        Self {
+            file: File { file, path },
+            section: SectionWriter::new(SectionId::Records, PAGE_LEN),
+            count: 0,
+            min: TokenId::MIN,
+            last: TokenId::MIN,
+        }
+    }
+
+    /// Appends a record; its token must be larger than that of the one before.
+    #[inline]
+    pub(crate) fn push(&mut self, record: &Record) -> Result<()> {
+        let token = record.token;
+        if self.count == 0 {
+            self.min = token;
+        } else if token <= self.last {
+            return Err(Error::OutOfOrder { token, last: self.last });
+        }
+        if self.count + 1 == RECORDS_END {
+            return Err(Error::TooManyRecords { max: RECORDS_END - 1, found: RECORDS_END });
+        }
+        self.last = token;
+        self.count += 1;
+        self.section.push(bytemuck::bytes_of(record), &self.file)
+    }
+
+    /// Number of records so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The smallest and the largest token, if there are any records.
+    pub(crate) fn bounds(&self) -> (TokenId, TokenId) {
+        (self.min, self.last)
+    }
+
+    /// The file, and where in it the records lie.
+    pub(crate) fn into_file(mut self) -> Result<(Box<dyn DiskFile>, PathBuf, Range<u64>)> {
+        self.section.finish(&self.file)?;
+        let range = self.section.offset..self.section.offset + self.section.written;
+        Ok((self.file.file, self.file.path, range.start as u64..range.end as u64))
+    }
+
+    /// Reads the records back, once all are written, block by block.
+    pub(super) fn for_each_block(
+        &self,
+        mut visit: impl FnMut(&[Record]) -> Result<()>,
+    ) -> Result<()> {
+        let section = &self.section;
+        let mut buffer = vec![0; BLOCK_RECORDS * Record::LEN];
+        for done in (0..section.written).step_by(buffer.len()) {
+            let len = buffer.len().min(section.written - done);
+            let bytes = &mut buffer[..len];
+            self.file.read(bytes, section.offset + done)?;
+            visit(bytemuck::cast_slice(bytes))?;
+        }
+        Ok(())
+    }
+}
