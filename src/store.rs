@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use crate::error::{Damage, Error, Result};
 use crate::format::manifest::{ManifestContents, SegmentEntry};
@@ -219,8 +219,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What the input yields; [`Error::Unwritable`] if the store is open read-only or
-    /// holds tokens already; [`Error::TooManyRecords`]; [`Error::Interrupted`];
+    /// What the input yields; [`Error::Unwritable`] if the store is open read-only, holds
+    /// tokens already, or is being loaded into; [`Error::MemoryTooSmall`];
+    /// [`Error::TooManyRecords`]; [`Error::Interrupted`];
     /// [`Error::Io`]; [`Error::OutcomeUnknown`], after which the store is only read until
     /// it is opened anew.
     pub fn bulk_load(
@@ -235,7 +236,11 @@ impl Store {
             return refused("it was opened read-only");
         };
         let disk = self.inner.disk.as_ref();
-        let mut contents = writer.contents();
+        let mut contents = match writer.contents.try_lock() {
+            Ok(contents) => contents,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return refused("another load into it is under way"),
+        };
         if writer.failed.load(Ordering::Relaxed) {
             return refused("a sync failed, and what is on disk is not known; open it anew");
         }

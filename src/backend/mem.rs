@@ -76,18 +76,7 @@ impl TokenStorageBackend for MemTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::conformance::{check_families, check_writes};
     use crate::token::BlockId;
-
-    #[test]
-    fn reads_as_the_oracle_does() -> Result<()> {
-        check_families(|records| Ok(records.iter().copied().collect::<MemTokens>()))
-    }
-
-    #[test]
-    fn writes_as_the_oracle_does() -> Result<()> {
-        check_writes(&mut MemTokens::new())
-    }
 
     #[test]
     fn collecting_keeps_the_newest_then_the_first() -> Result<()> {

@@ -47,25 +47,7 @@ impl TokenStorageBackend for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::LoadOptions;
     use crate::options::Options;
-    use crate::testing::conformance::check_families;
-    use crate::token::Record;
-
-    #[test]
-    fn reads_as_the_oracle_does() -> Result<()> {
-        let directory = tempfile::tempdir().unwrap();
-        let mut stores = 0;
-        check_families(|records| {
-            stores += 1;
-            let store = Store::create(directory.path().join(stores.to_string()), &Options::new())?;
-            store.bulk_load(
-                records.iter().map(|record| Ok(Record::from(*record))),
-                &LoadOptions::new(),
-            )?;
-            Ok(store)
-        })
-    }
 
     #[test]
     fn single_writes_are_refused() {

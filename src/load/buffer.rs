@@ -23,7 +23,7 @@ use crate::token::{Record, TokenId};
 const SMALL: usize = 32;
 
 /// Blocks of records that are gathered together.
-pub(super) const BATCH_BLOCKS: usize = 4;
+const BATCH_BLOCKS: usize = 2;
 
 /// A part of a token, and where its record is: their order is that of the tokens, and
 /// for equal parts that of the input.

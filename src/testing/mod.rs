@@ -6,11 +6,15 @@
 //! - [`KeyFamily`](keys::KeyFamily) makes sets of tokens that indexes find hard.
 //! - [`Random`](random::Random) gives the bytes that all of it is made of, the same in
 //!   every run.
-//! - [`conformance`] tries a backend against the oracle.
+//! - [`conformance`] puts a backend through everything that one must do.
 //! - [`damage`] gets wrong bytes past checksums.
 
+mod answers;
 pub mod conformance;
 pub mod damage;
 pub mod keys;
+mod operations;
 pub mod oracle;
 pub mod random;
+mod reads;
+mod vectors;

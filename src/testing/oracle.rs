@@ -75,6 +75,16 @@ impl Oracle {
         all.filter(move |(token, _)| bounds.contains(token))
     }
 
+    /// The tokens above `start`, ascending.
+    pub fn range_after(&self, start: &TokenId) -> impl Iterator<Item = (TokenId, BlockTime)> {
+        self.range((Excluded(*start), Unbounded))
+    }
+
+    /// The tokens below `end`, descending.
+    pub fn range_before(&self, end: &TokenId) -> impl Iterator<Item = (TokenId, BlockTime)> {
+        self.range(..*end).rev()
+    }
+
     /// The number of tokens below this one.
     pub fn rank(&self, token: &TokenId) -> u64 {
         self.range(..token).count() as u64

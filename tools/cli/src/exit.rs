@@ -92,6 +92,7 @@ fn exit_of(error: &Error) -> Exit {
         | Error::Unwritable { .. }
         | Error::BadInput { .. }
         | Error::OutOfOrder { .. }
+        | Error::MemoryTooSmall { .. }
         | Error::TooManyRecords { .. } => Exit::Usage,
         _ => Exit::Io,
     }

@@ -74,12 +74,24 @@ impl Meter {
         input_bytes: Option<u64>,
     ) -> ControlFlow<()> {
         match (progress.phase, input_bytes) {
-            (Phase::Reading, Some(total)) => {
+            // What is done between two stretches of the input takes its time as well.
+            (phase @ (Phase::Reading | Phase::Sorting | Phase::Spilling), Some(total))
+                if phase == Phase::Reading || watch.bytes.load(Ordering::Relaxed) < total =>
+            {
                 let done = watch.bytes.load(Ordering::Relaxed);
                 self.show("reading", Unit::Bytes, done, Some(total));
+                self.say(phase);
                 goes_on()
             }
             _ => self.show_library(progress),
+        }
+    }
+
+    /// Says what is done just now, beside the bar that there is.
+    fn say(&self, phase: Phase) {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Stage { bar, .. }) = stage.as_ref() {
+            bar.set_message(phase.to_string());
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::place::{Place, Run, id, names, wait_until};
+use crate::place::{Place, Run, SmallDisk, id, names, wait_until};
 
 #[test]
 fn wrong_usage_is_2() {
@@ -273,30 +273,10 @@ fn a_limit_on_file_size_is_5_and_leaves_nothing() {
     assert_eq!(place.names(), ["tokens.raw"]);
 }
 
-/// A file system of two megabytes, unmounted at the end.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(path: PathBuf) -> Option<Self> {
-        fs::create_dir(&path).unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-            .arg(&path)
-            .output();
-        mount.is_ok_and(|output| output.status.success()).then_some(Self(path))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn no_space_is_5_and_leaves_nothing() {
     let place = Place::new();
-    let Some(_disk) = SmallDisk::mount(place.path("disk")) else {
+    let Some(_disk) = SmallDisk::mount(place.path("disk"), 2) else {
         eprintln!("SKIPPED: no_space_is_5_and_leaves_nothing: this user may not mount a tmpfs");
         return;
     };

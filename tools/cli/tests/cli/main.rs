@@ -5,6 +5,7 @@ mod demo;
 mod exit_codes;
 mod generate;
 mod interrupts;
+mod large_loads;
 mod place;
 mod round_trips;
 mod signatures;

@@ -149,3 +149,29 @@ pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool) {
 pub(crate) fn id(number: u64) -> String {
     format!("{number:064x}")
 }
+
+/// The counts in the report of a load: read, stored, duplicates, spilled.
+pub(crate) fn load_counts(report: &[Value]) -> [u64; 4] {
+    let [report] = report else { panic!("{report:?}") };
+    ["read", "stored", "duplicates", "spilled"].map(|name| report[name].as_u64().unwrap())
+}
+
+/// A file system in memory of some megabytes, unmounted at the end.
+pub(crate) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where this user may not mount one.
+    pub(crate) fn mount(path: PathBuf, megabytes: u64) -> Option<Self> {
+        std::fs::create_dir(&path).unwrap();
+        let size = format!("size={megabytes}m");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
+        mount.is_ok_and(|output| output.status.success()).then_some(Self(path))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
