@@ -121,7 +121,7 @@ fn of_duplicates_the_newest_is_kept_and_of_equally_new_ones_the_first() {
         }
     }
     let report = load(&store, input.clone()).unwrap();
-    assert_eq!(report, LoadReport { read: 20_000, stored: 5_000, duplicates: 15_000 });
+    assert_eq!(report, LoadReport { read: 20_000, stored: 5_000, duplicates: 15_000, spilled: 0 });
     let snapshot = store.snapshot();
     assert_eq!(snapshot.len(), 5_000);
     for expected in &input[5_000..10_000] {
@@ -262,4 +262,23 @@ fn a_token_of_every_edge_is_loaded() {
     let snapshot = store.snapshot();
     assert_eq!(snapshot.select(0).unwrap().unwrap().0, TokenId::MIN);
     assert_eq!(snapshot.select(1).unwrap().unwrap().0, TokenId::MAX);
+}
+
+/// The second one is refused at once, rather than let wait for what it then may not do.
+#[test]
+fn two_loads_into_one_store_at_once() -> Result<()> {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new())?;
+    let second = store.clone();
+    let mut refused = Vec::new();
+    let input = records(10).into_iter().map(|record| {
+        refused.push(load(&second, records(5)));
+        Ok(record)
+    });
+    assert_eq!(store.bulk_load(input, &LoadOptions::new())?.stored, 10);
+    assert_eq!(refused.len(), 10);
+    let under_way = |error: &Error| error.to_string().contains("another load into it is under way");
+    assert!(refused.iter().all(|refused| refused.as_ref().is_err_and(under_way)), "{refused:?}");
+    assert_eq!(store.snapshot().len(), 10);
+    Ok(())
 }

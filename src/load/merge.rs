@@ -39,7 +39,8 @@ impl Merge {
     /// Lets a run play its way up, to where it loses or waits for an opponent.
     fn play(&mut self, run: usize) {
         let mut winner = run;
-        let mut node = (run + self.cursors.len()) / 2;
+        // The parent of this leaf; the leaves come after the inner nodes.
+        let mut node = (run + self.cursors.len()) >> 1;
         while node > 0 {
             let opponent = self.tree[node];
             if opponent == usize::MAX {

@@ -97,7 +97,7 @@ impl SegmentBuilder {
         if self.records.count < self.plan.records_max / 16 * 15 {
             map = map_of(&self.records, LINE_RECORDS);
         }
-        complete(self.plan.ids, self.records, self.indexes, self.kinds, map).map(Some)
+        complete(self.plan.ids, &self.records, self.indexes, self.kinds, map).map(Some)
     }
 }
 
@@ -120,7 +120,7 @@ impl RecordsWriter {
         })?;
         indexes.finish(&self.file)?;
         let kinds = KindsWriter::new(layout.section(SectionId::Kinds).offset);
-        complete(ids, self, indexes, kinds, map)
+        complete(ids, &self, indexes, kinds, map)
     }
 }
 
@@ -176,7 +176,7 @@ fn map_of(records: &RecordsWriter, line_records: u64) -> BucketMap {
 /// is still missing.
 fn complete(
     ids: SegmentIds,
-    records: RecordsWriter,
+    records: &RecordsWriter,
     indexes: Indexes,
     mut kinds: KindsWriter,
     mut map: BucketMap,
@@ -193,11 +193,11 @@ fn complete(
         } else {
             // The kinds lie behind the larger directory; out of the way of the new one.
             kinds.section.move_down(layout.section(SectionId::Kinds).offset, file)?;
-            directory = write_directory_again(map, offset, &records)?;
+            directory = write_directory_again(map, offset, records)?;
         }
         let has_fences = directory.longest_bucket > FENCE_RECORDS;
         // So that fence keys find room, a directory that needs them has fewer lines.
-        let fenced = map_of(&records, FENCED_LINE_RECORDS);
+        let fenced = map_of(records, FENCED_LINE_RECORDS);
         if !has_fences || map.lines <= fenced.lines {
             break layout_of(records.count, &map, has_kinds, has_fences)?;
         }
@@ -205,7 +205,7 @@ fn complete(
     };
     let has_fences = directory.longest_bucket > FENCE_RECORDS;
     let fences = layout.section(SectionId::Fences).offset;
-    let fences = has_fences.then(|| write_fences(fences, &records)).transpose()?;
+    let fences = has_fences.then(|| write_fences(fences, records)).transpose()?;
     let mut sections = vec![&records.section, &postings, &directory.lines, &kinds.section];
     sections.extend(&fences);
 

@@ -4,7 +4,7 @@
 //! makes sense, that tokens ascend and that every index leads to the records that it
 //! should, is seen only by going through all of it, block by block, on all cores.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use rayon::prelude::*;
 
@@ -35,7 +35,7 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
     ///
     /// `progress` is told, from any thread, how many bytes more were checked.
     ///
-    /// Takes two passes over the file, the first for its checksums.
+    /// Takes one pass over the file.
     ///
     /// # Errors
     ///
@@ -49,12 +49,15 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         let bytes_per_block = self.file_len() / blocks as u64;
         let mut damages = self.verify_gaps();
         damages.extend(self.verify_directory_lines());
-        let chunks = (0..self.layout.checked_chunks()).into_par_iter();
-        damages.par_extend(chunks.filter_map(|chunk| damage_of(self.check_chunk(chunk))));
+        let indexes = self.layout.section(SectionId::Directory).first_chunk;
+        damages.extend(self.verify_chunks(indexes..self.layout.checked_chunks()));
         let found: Result<Vec<Vec<Damage>>> = (0..blocks)
             .into_par_iter()
             .map(|block| {
-                let damages = self.verify_block(block);
+                let mut damages = self.verify_chunks(self.record_chunks(block));
+                let postings = self.layout.section(SectionId::Postings).first_chunk + block;
+                damages.extend(self.verify_chunks(postings..postings + 1));
+                damages.extend(self.verify_block(block));
                 match progress(bytes_per_block) {
                     ControlFlow::Continue(()) => Ok(damages),
                     ControlFlow::Break(()) => Err(Error::Interrupted),
@@ -66,6 +69,18 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         damages.dedup();
         damages.truncate(DAMAGES_MAX);
         Ok(damages)
+    }
+
+    /// The chunks of the records of a block: a whole number of them.
+    fn record_chunks(&self, block: usize) -> Range<usize> {
+        const BLOCK_CHUNKS: usize = BLOCK_RECORDS * Record::LEN / PAGE_LEN;
+        const { assert!(BLOCK_CHUNKS * PAGE_LEN == BLOCK_RECORDS * Record::LEN) };
+        let start = block * BLOCK_CHUNKS;
+        start..self.layout.chunks(SectionId::Records).min(start + BLOCK_CHUNKS)
+    }
+
+    fn verify_chunks(&self, chunks: Range<usize>) -> Vec<Damage> {
+        chunks.filter_map(|chunk| damage_of(self.check_chunk(chunk))).collect()
     }
 
     /// Bytes between sections are zero.
