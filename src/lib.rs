@@ -27,6 +27,8 @@
 //!
 //! Where to go from here: [`Snapshot`] has all reads, [`Store`] all that changes what
 //! there is to read, [`mod@format`] specifies the files byte by byte.
+//! An engine of your own is a [`TokenStorageBackend`]; the feature `testing` has the
+//! suite that every one has to pass (`testing::conformance`).
 
 #[cfg(not(unix))]
 compile_error!("ringstore runs on Linux and other Unix systems; Windows is not supported yet");

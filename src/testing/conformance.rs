@@ -26,7 +26,7 @@
 use crate::backend::TokenStorageBackend;
 use crate::error::Result;
 use crate::testing::oracle::Oracle;
-use crate::testing::{operations, reads, vectors};
+use crate::testing::{operations, reads, vectors, walks};
 use crate::token::{BlockTime, TokenId};
 
 /// All that is checked of a backend.
@@ -75,7 +75,7 @@ impl Suite {
     }
 
     /// Checks the backends that `make` builds. It is called a few hundred times, with
-    /// records in ascending order, each token once, at most 40,000.
+    /// records in ascending order, each token once, at most 20,000.
     ///
     /// # Panics
     ///
@@ -87,6 +87,7 @@ impl Suite {
     ) {
         let mut make = |records: &[_]| Ok(Box::new(make(records)?) as Box<dyn TokenStorageBackend>);
         let outcome = vectors::check(&mut make, self.writes)
+            .and_then(|()| walks::check(&mut make))
             .and_then(|()| reads::check_families(&mut make))
             .and_then(|()| operations::check(&mut make, self.cases, self.writes));
         if let Err(differs) = outcome {

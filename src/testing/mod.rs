@@ -18,3 +18,4 @@ pub mod oracle;
 pub mod random;
 mod reads;
 mod vectors;
+mod walks;

@@ -77,12 +77,14 @@ impl Oracle {
 
     /// The tokens above `start`, ascending.
     pub fn range_after(&self, start: &TokenId) -> impl Iterator<Item = (TokenId, BlockTime)> {
-        self.range((Excluded(*start), Unbounded))
+        let range = self.tokens.range((Excluded(start), Unbounded));
+        range.map(|(token, value)| (*token, *value))
     }
 
     /// The tokens below `end`, descending.
     pub fn range_before(&self, end: &TokenId) -> impl Iterator<Item = (TokenId, BlockTime)> {
-        self.range(..*end).rev()
+        let range = self.tokens.range((Unbounded, Excluded(end)));
+        range.rev().map(|(token, value)| (*token, *value))
     }
 
     /// The number of tokens below this one.
@@ -219,6 +221,8 @@ mod tests {
         assert_eq!(ids((Included(1_030), Unbounded)), IDS.map(record)[2..]);
         assert_eq!(ids((Excluded(1_029), Excluded(1_029))), []);
         assert_eq!(ids((Included(4_000), Included(1_000))), []);
+        assert!(oracle.range_after(&1_029.into()).eq(IDS.map(record)[2..].iter().copied()));
+        assert!(oracle.range_before(&2_053.into()).eq([IDS[1], IDS[0]].map(record)));
         assert_eq!(
             [0, 1_024, 1_025, 4_096, 5_000].map(|id| oracle.rank(&id.into())),
             [0, 0, 1, 4, 5]

@@ -18,7 +18,7 @@ fn sets() -> impl Iterator<Item = (KeyFamily, usize)> {
         // Every suffix comes three times at least, so that all signatures are found.
         (KeyFamily::OutlierOverDense64, 3 * SUFFIXES + 1),
         // Enough for walks that end before they wrapped.
-        (KeyFamily::Uniform, 40_000),
+        (KeyFamily::Uniform, 20_000),
     ])
 }
 

@@ -1,6 +1,9 @@
 //! The conformance suite, passed by every backend of the crate, and by no backend that
 //! breaks a rule.
 
+mod mutant;
+mod mutants;
+
 use ringstore::testing::conformance::Suite;
 use ringstore::{LoadOptions, MemTokens, Options, ReDbTokens, Record, Store};
 
