@@ -1,0 +1,171 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+use ringstore::testing::keys::KeyFamily;
+
+use crate::engines::{self, Engine};
+use crate::keys;
+use crate::reads::Effort;
+use crate::workload::Workload;
+
+const AFTER_HELP: &str = "\
+The table goes to standard output, messages and progress to standard error.
+
+Exit codes:
+  0  done
+  1  engines gave different answers
+  2  wrong usage
+  5  input or output failed, such as no space
+
+Examples:
+  ringstore-compare --tokens 1000000
+  ringstore-compare --tokens 1000000 --keys all --rounds 3 --json results.json
+  ringstore-compare --tokens 10000000 --engines ringstore,lmdb --dir /mnt/disk
+  ringstore-compare --workloads sign,get-hit";
+
+/// All families of keys.
+const ALL: &str = "all";
+
+/// Compares ringstore with other engines: the same tokens, the same questions, in turns.
+#[derive(Parser, Debug)]
+#[command(name = "ringstore-compare", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Args {
+    /// Number of tokens. Some families of keys have fewer.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub tokens: u32,
+
+    /// What the tokens are like.
+    #[arg(long, value_name = "FAMILY,…", value_delimiter = ',', default_value = "uniform")]
+    #[arg(value_parser = family_names())]
+    keys: Vec<String>,
+
+    /// The engines; all if none is named. The others are set in relation to ringstore.
+    #[arg(long, value_name = "ENGINE,…", value_delimiter = ',')]
+    #[arg(value_parser = engine_names())]
+    engines: Vec<String>,
+
+    /// What is measured; everything if nothing is named.
+    #[arg(long, value_name = "WORKLOAD,…", value_delimiter = ',')]
+    workloads: Vec<Workload>,
+
+    /// Rounds, in each of which every engine has its turn. Medians over them are told.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+
+    /// What an engine's turn takes, about, in milliseconds. Slow engines do less in it.
+    #[arg(long, value_name = "MS", default_value_t = 200)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    turn_ms: u32,
+
+    /// Where the databases go, in a directory that is removed at the end; the system's
+    /// directory for temporary files if not given. Name one on the disk to be measured.
+    #[arg(long, value_name = "PATH")]
+    pub dir: Option<PathBuf>,
+
+    /// Writes all results to this file, too.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl Args {
+    /// The families of keys, each once.
+    pub fn families(&self) -> Vec<KeyFamily> {
+        let is_wanted = |family: &KeyFamily| {
+            self.keys.iter().any(|wanted| *wanted == ALL || *wanted == keys::name(*family))
+        };
+        KeyFamily::ALL.into_iter().filter(is_wanted).collect()
+    }
+
+    /// The engines, each once.
+    pub fn engines(&self) -> Vec<&'static dyn Engine> {
+        let is_wanted = |engine: &&dyn Engine| {
+            self.engines.is_empty() || self.engines.iter().any(|wanted| wanted == engine.name())
+        };
+        engines::ALL.iter().copied().filter(is_wanted).collect()
+    }
+
+    pub(crate) fn effort(&self) -> Effort {
+        let turn = Duration::from_millis(self.turn_ms.into());
+        Effort { rounds: self.rounds as usize, turn }
+    }
+
+    /// The workloads, each once.
+    pub fn workloads(&self) -> Vec<Workload> {
+        let is_wanted =
+            |workload: &Workload| self.workloads.is_empty() || self.workloads.contains(workload);
+        Workload::all().iter().copied().filter(is_wanted).collect()
+    }
+}
+
+fn family_names() -> PossibleValuesParser {
+    let names = KeyFamily::ALL.into_iter().map(keys::name).chain([ALL.to_string()]);
+    names.collect::<Vec<_>>().into()
+}
+
+fn engine_names() -> PossibleValuesParser {
+    engines::ALL.iter().map(|engine| engine.name()).collect::<Vec<_>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from([&["ringstore-compare"], args].concat())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_named_is_everything_but_one_family() {
+        let args = parse(&[]).unwrap();
+        assert_eq!(args.families(), [KeyFamily::Uniform]);
+        assert_eq!(args.engines().len(), engines::ALL.len());
+        assert_eq!(args.workloads(), Workload::all());
+    }
+
+    #[test]
+    fn lists_name_each_thing_once() {
+        let args = parse(&[
+            "--keys",
+            "dense64,uniform,dense64",
+            "--engines",
+            "mem,ringstore,mem",
+            "--workloads",
+            "size,get-hit,size",
+        ])
+        .unwrap();
+        assert_eq!(args.families(), [KeyFamily::Uniform, KeyFamily::Dense64]);
+        let engines: Vec<_> = args.engines().iter().map(|engine| engine.name()).collect();
+        assert_eq!(engines, ["ringstore", "mem"]);
+        assert_eq!(args.workloads(), [Workload::GetHit, Workload::Size]);
+        assert_eq!(parse(&["--keys", "all"]).unwrap().families(), KeyFamily::ALL);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for args in [
+            ["--tokens", "0"],
+            ["--tokens", "4294967296"],
+            ["--rounds", "0"],
+            ["--turn-ms", "0"],
+            ["--keys", "random"],
+            ["--keys", ""],
+            ["--engines", "oracle"],
+            ["--workloads", "get"],
+        ] {
+            assert!(parse(&args).is_err(), "{args:?}");
+        }
+    }
+}

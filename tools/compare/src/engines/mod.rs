@@ -1,0 +1,65 @@
+//! The engines that are compared: one file each, and one line in [`ALL`].
+
+#[cfg(feature = "lmdb")]
+pub mod lmdb;
+pub mod mem;
+#[cfg(feature = "redb")]
+pub mod redb;
+pub mod ringstore;
+
+use std::path::Path;
+
+use ::ringstore::{Record, Result, TokenId, TokenStorageBackend};
+
+/// Every engine, in the order of the columns.
+pub const ALL: &[&dyn Engine] = &[
+    &ringstore::Ringstore,
+    #[cfg(feature = "lmdb")]
+    &lmdb::Lmdb,
+    #[cfg(feature = "redb")]
+    &redb::Redb,
+    &mem::Mem,
+];
+
+/// The engine of this name.
+pub fn named(name: &str) -> Option<&'static dyn Engine> {
+    ALL.iter().copied().find(|engine| engine.name() == name)
+}
+
+/// The order in which an engine is given records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Ascending by token.
+    Sorted,
+    /// None.
+    Random,
+}
+
+/// How an engine is filled.
+pub trait Engine: Sync {
+    /// What it is called, on the command line too.
+    fn name(&self) -> &'static str;
+
+    /// Makes a database of these records, all of different tokens, in a directory that
+    /// does not exist yet, by the engine's fastest way that is safe. When this returns,
+    /// all of it is on disk, synced.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    fn load(&self, directory: &Path, records: &[Record], order: Order)
+    -> Result<Box<dyn Database>>;
+}
+
+/// What a loaded engine is asked.
+pub trait Database: TokenStorageBackend {
+    /// Brings the database into the state of one that has been in use for a while, in
+    /// which whatever is done at a first read was done. As provided, reads everything.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    fn warm_up(&self) -> Result<()> {
+        self.range_after(&TokenId::MIN)?.try_for_each(|record| record.map(drop))
+    }
+}

@@ -1,0 +1,36 @@
+//! The store itself.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use ringstore::{LoadOptions, Options, Record, Result, Store};
+
+use super::{Database, Engine, Order};
+
+/// [`Store`], which takes records in any order.
+pub struct Ringstore;
+
+impl Engine for Ringstore {
+    fn name(&self) -> &'static str {
+        "ringstore"
+    }
+
+    fn load(
+        &self,
+        directory: &Path,
+        records: &[Record],
+        _order: Order,
+    ) -> Result<Box<dyn Database>> {
+        let store = Store::create(directory, &Options::new())?;
+        store.bulk_load(records.iter().copied().map(Ok), &LoadOptions::new())?;
+        Ok(Box::new(store))
+    }
+}
+
+impl Database for Store {
+    /// Compares all checksums, as reads of everything would in time.
+    fn warm_up(&self) -> Result<()> {
+        let report = self.verify(&|_| ControlFlow::Continue(()))?;
+        report.damages.into_iter().next().map_or(Ok(()), |damage| Err(damage.into()))
+    }
+}

@@ -1,0 +1,83 @@
+//! How the command ends: its exit codes, and the failures that lead to them.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use ringstore::Error;
+
+/// The exit codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done. That the reader of standard output went away counts as done.
+    Done = 0,
+    /// Engines gave different answers.
+    Differ = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// An engine or the operating system failed a call: no space, no permission, …
+    Io = 5,
+}
+
+/// Why the comparison could not be carried out.
+#[derive(Debug)]
+pub enum Failure {
+    /// An engine answered wrongly: there is nothing to compare.
+    Differ(String),
+    /// An engine, or a call on its files, failed.
+    Engine(Error),
+    /// Standard output could not be written.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// An I/O error with what was attempted on which file.
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Engine(Error::Io { operation, path: path.to_path_buf(), source })
+    }
+
+    /// How the command ends after this.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Differ(_) => Exit::Differ,
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Engine(_) | Self::Output(_) => Exit::Io,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differ(what) => write!(f, "ANSWERS DIFFER: {what}"),
+            Self::Engine(error) => error.fmt(f),
+            Self::Output(error) => write!(f, "cannot write standard output: {error}"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_exit_code() {
+        let output = |kind: io::ErrorKind| Failure::Output(kind.into());
+        let full = Failure::io("write", Path::new("x"))(io::ErrorKind::StorageFull.into());
+        for (failure, exit) in [
+            (Failure::Differ("lmdb".into()), Exit::Differ),
+            (Error::backend("lmdb", "the map is full").into(), Exit::Io),
+            (full, Exit::Io),
+            (output(io::ErrorKind::StorageFull), Exit::Io),
+            (output(io::ErrorKind::BrokenPipe), Exit::Done),
+        ] {
+            assert_eq!(failure.exit(), exit, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What was measured, as tables for people.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::results::Measured;
+use crate::workload::Workload;
+
+/// The engine that the others are set in relation to.
+const BASE: &str = "ringstore";
+
+/// The engine that is to be beaten.
+const RIVAL: &str = "lmdb";
+
+/// The table of one family of keys.
+pub(crate) fn of_family(rows: &[Measured]) -> String {
+    let Some(Measured { keys, tokens, .. }) = rows.first() else {
+        return String::new();
+    };
+    let mut engines: Vec<_> = rows.iter().map(|row| row.engine).collect();
+    let mut seen = Vec::new();
+    engines.retain(|engine| {
+        !seen.contains(engine) && {
+            seen.push(engine);
+            true
+        }
+    });
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    let header = engines.iter().map(ToString::to_string);
+    table.set_header([format!("{keys}, {tokens} tokens")].into_iter().chain(header));
+    for workload in Workload::all() {
+        let rows: Vec<_> = rows.iter().filter(|row| row.workload == *workload).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let find = |engine| rows.iter().find(|row| row.engine == engine)?.figure();
+        let base = find(BASE);
+        let cells = engines.iter().map(|engine| match find(*engine) {
+            None => String::new(),
+            Some(figure) if *engine == BASE => human(*workload, figure),
+            Some(figure) => {
+                let ratio = base.map(|base| format!(" {:>8}", ratio(figure / base)));
+                human(*workload, figure) + &ratio.unwrap_or_default()
+            }
+        });
+        table.add_row([workload.name()].into_iter().chain(cells));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
+
+/// Where ringstore was behind LMDB, if both were measured; else nothing.
+pub(crate) fn verdict(rows: &[Measured]) -> String {
+    let pairs: Vec<_> = rows
+        .iter()
+        .filter(|row| row.engine == BASE)
+        .filter_map(|row| {
+            let is_rival = |other: &&Measured| {
+                other.engine == RIVAL && (&other.keys, other.workload) == (&row.keys, row.workload)
+            };
+            Some((row, row.figure()?, rows.iter().find(is_rival)?.figure()?))
+        })
+        .collect();
+    let mut verdict = String::new();
+    for (is_size, behind) in [(false, "slower"), (true, "larger")] {
+        let mut pairs =
+            pairs.iter().filter(|(row, ..)| (row.workload == Workload::Size) == is_size);
+        let mut pairs = pairs.by_ref().peekable();
+        if pairs.peek().is_none() {
+            continue;
+        }
+        let behind_in: Vec<_> = pairs.filter(|(_, base, rival)| base > rival).collect();
+        if behind_in.is_empty() {
+            let _ = writeln!(verdict, "{BASE} was never {behind} than {RIVAL}");
+        }
+        for (row, base, rival) in behind_in {
+            let Measured { keys, workload, .. } = row;
+            let (one, other) = (human(*workload, *base), human(*workload, *rival));
+            let name = workload.name();
+            let _ = writeln!(
+                verdict,
+                "{BASE} was {behind} than {RIVAL}: {keys}, {name}: {one}, {other}"
+            );
+        }
+    }
+    verdict
+}
+
+fn human(workload: Workload, figure: f64) -> String {
+    if workload == Workload::Size {
+        return format!("{figure:.2} B/token");
+    }
+    let (unit, ns) = match figure {
+        ns if ns < 1e3 => ("ns", 1e0),
+        ns if ns < 1e6 => ("µs", 1e3),
+        ns if ns < 1e9 => ("ms", 1e6),
+        _ => ("s", 1e9),
+    };
+    format!("{:.*} {unit}", if unit == "ns" { 0 } else { 2 }, figure / ns)
+}
+
+/// Three digits, or more of large numbers.
+fn ratio(ratio: f64) -> String {
+    let decimals = if ratio < 10.0 { 2 } else { usize::from(ratio < 100.0) };
+    format!("{ratio:.decimals$} x")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(keys: &str, engine: &'static str, workload: Workload, figure: u64) -> Measured {
+        Measured {
+            keys: keys.to_string(),
+            tokens: 7,
+            engine,
+            workload,
+            threads: 1,
+            ops: 1,
+            ns_per_op: Some(figure as f64),
+            p50_ns: None,
+            p99_ns: None,
+            p999_ns: None,
+            bytes_per_token: Some(figure as f64),
+        }
+    }
+
+    #[test]
+    fn rows_are_workloads_and_columns_engines() {
+        let mut unknown = row("uniform", "mem", Workload::Size, 0);
+        unknown.bytes_per_token = None;
+        let table = of_family(&[
+            row("uniform", "ringstore", Workload::Sign, 800),
+            row("uniform", "lmdb", Workload::Sign, 207_000),
+            row("uniform", "ringstore", Workload::LoadSorted, 2_000_000_000),
+            row("uniform", "raw", Workload::LoadSorted, 1_900_000_000),
+            row("uniform", "ringstore", Workload::Size, 75),
+            unknown,
+        ]);
+        let lines: Vec<_> = table.lines().map(|line| line.trim_matches(['│', ' '])).collect();
+        let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(1), "uniform, 7 tokens ringstore lmdb raw mem");
+        assert_eq!(words(3), "load-sorted 2.00 s 1.90 s 0.95 x");
+        assert_eq!(words(4), "sign 800 ns 207.00 µs 259 x");
+        assert_eq!(words(5), "size 75.00 B/token");
+    }
+
+    #[test]
+    fn without_ringstore_there_are_no_ratios() {
+        let table = of_family(&[row("uniform", "lmdb", Workload::Sign, 10)]);
+        assert!(table.contains("10 ns") && !table.contains(" x"), "{table}");
+    }
+
+    #[test]
+    fn the_verdict_names_where_ringstore_is_behind() {
+        let rows = |ringstore, bytes| {
+            [
+                row("uniform", "ringstore", Workload::Sign, 10),
+                row("uniform", "lmdb", Workload::Sign, 20),
+                row("dense64", "ringstore", Workload::GetHit, ringstore),
+                row("dense64", "lmdb", Workload::GetHit, 20),
+                row("dense64", "ringstore", Workload::Size, bytes),
+                row("dense64", "lmdb", Workload::Size, 84),
+            ]
+        };
+        assert_eq!(
+            verdict(&rows(20, 84)),
+            "ringstore was never slower than lmdb\nringstore was never larger than lmdb\n"
+        );
+        assert_eq!(
+            verdict(&rows(21, 85)),
+            "ringstore was slower than lmdb: dense64, get-hit: 21 ns, 20 ns\n\
+             ringstore was larger than lmdb: dense64, size: 85.00 B/token, 84.00 B/token\n"
+        );
+        assert_eq!(verdict(&rows(20, 84)[..1]), "");
+        let without_sizes = verdict(&rows(20, 84)[..4]);
+        assert_eq!(without_sizes, "ringstore was never slower than lmdb\n");
+    }
+}

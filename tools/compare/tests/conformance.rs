@@ -1,0 +1,131 @@
+//! Every engine answers as the oracle does, however it was filled.
+
+use ringstore::testing::conformance::Suite;
+use ringstore::testing::keys::{KeyFamily, with_values};
+use ringstore::testing::random::Random;
+use ringstore::{
+    BlockTime, Chunks, PeerId, RangeIter, Record, Result, Signed, TokenId, TokenStorageBackend,
+    Walk,
+};
+use ringstore_compare::engines::{self, Database, Engine, Order};
+use tempfile::TempDir;
+
+/// Databases of an engine, each in a directory of its own.
+struct Databases {
+    engine: &'static dyn Engine,
+    directory: TempDir,
+    count: usize,
+}
+
+impl Databases {
+    fn of(name: &str) -> Self {
+        let engine = engines::named(name).expect("the engine");
+        Self { engine, directory: tempfile::tempdir().unwrap(), count: 0 }
+    }
+
+    fn load(&mut self, records: &[Record], order: Order) -> Result<Box<dyn Database>> {
+        self.count += 1;
+        self.engine.load(&self.directory.path().join(self.count.to_string()), records, order)
+    }
+}
+
+/// Passes every call on, so that the suite meets what the comparison does.
+struct Passing(Box<dyn Database>);
+
+impl TokenStorageBackend for Passing {
+    fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
+        self.0.lookup(token)
+    }
+
+    fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
+        self.0.set(token, value)
+    }
+
+    fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
+        self.0.range_after(start)
+    }
+
+    fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
+        self.0.range_before(end)
+    }
+
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        self.0.is_empty()
+    }
+
+    fn search_signature(
+        &self,
+        token: &TokenId,
+        chunks: &Chunks,
+    ) -> Result<Walk<(TokenId, BlockTime)>> {
+        self.0.search_signature(token, chunks)
+    }
+
+    fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
+        self.0.sign(token, peer)
+    }
+}
+
+/// The same way each time, and not the order of the tokens.
+fn shuffled(records: &[Record]) -> Vec<Record> {
+    let mut shuffled = records.to_vec();
+    let mut random = Random::new("shuffle", 0);
+    for last in (1..shuffled.len()).rev() {
+        shuffled.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    shuffled
+}
+
+/// Few, for each write is synced.
+const CASES: u32 = 16;
+
+fn check(name: &str, suite: &Suite) {
+    let mut databases = Databases::of(name);
+    suite.check(|records| {
+        let records: Vec<_> = records.iter().map(|record| Record::from(*record)).collect();
+        databases.load(&records, Order::Sorted).map(Passing)
+    });
+
+    for family in [KeyFamily::Uniform, KeyFamily::NestedClusters, KeyFamily::Dense64] {
+        let records: Vec<_> =
+            with_values(family.generate(20_000, 7), 7).map(Record::from).collect();
+        for (order, given) in [(Order::Sorted, &records), (Order::Random, &shuffled(&records))] {
+            let tokens = databases.load(given, order).unwrap();
+            let up = tokens.range_after(&TokenId::MIN).unwrap();
+            let up: Vec<Record> = up.map(|record| record.unwrap().into()).collect();
+            assert_eq!(up.len(), records.len(), "{name}, {family:?}, {order:?}");
+            assert!(up == records, "{name}, {family:?}, {order:?}");
+            let down = tokens.range_before(&TokenId::MAX).unwrap();
+            assert!(
+                down.map(|record| Record::from(record.unwrap())).eq(records.iter().rev().copied()),
+                "{name}, {family:?}, {order:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn ringstore_conforms() {
+    check("ringstore", &Suite::new().cases(CASES).read_only());
+}
+
+#[cfg(feature = "lmdb")]
+#[test]
+fn lmdb_conforms() {
+    check("lmdb", &Suite::new().cases(CASES));
+}
+
+#[cfg(feature = "redb")]
+#[test]
+fn redb_conforms() {
+    check("redb", &Suite::new().cases(CASES));
+}
+
+#[test]
+fn mem_conforms() {
+    check("mem", &Suite::new());
+}
