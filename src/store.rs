@@ -213,9 +213,9 @@ impl Store {
     /// same time the first. When this returns, everything is on disk; when it fails,
     /// nothing of it is, nor visible, but for [`Error::OutcomeUnknown`].
     ///
-    /// Takes no more memory than [`LoadOptions::memory_bytes`] allows, whatever the size of
-    /// the input. What does not fit is written twice, or three times where it is more than a
-    /// hundred times as much; what comes in order is written once.
+    /// Takes no more memory than [`LoadOptions::memory_bytes`] allows, and a thousandth of
+    /// the size of the store. What does not fit is written twice, and some of it three
+    /// times where it is fifty times as much or more; what comes in order is written once.
     ///
     /// # Errors
     ///
@@ -270,7 +270,12 @@ impl Store {
             next_file_id,
             layers: vec![vec![entry]],
         };
-        let layer = open_layers(disk, &next, &self.inner.options);
+        // What was just written need not be read at once to be checked.
+        let mut options = self.inner.options.clone();
+        if options.verification == Verification::OnOpen {
+            options.verification = Verification::FirstTouch;
+        }
+        let layer = open_layers(disk, &next, &options);
         let installed = layer.and_then(|layer| manifest::replace(disk, &next).map(|()| layer));
         let layer = match installed {
             Ok(layer) => layer,

@@ -27,11 +27,14 @@ pub(crate) type StoreIdBytes = [u8; 16];
 
 /// The linear map from tokens to the lines of the directory.
 ///
-/// All tokens share their first `skip_bits` bits. The next 64 bits, less `base`, times
-/// `scale`, are the line in units of 2^-64.
+/// Of tokens from `low` to `high`, which share their first `skip_bits` bits, the next 64
+/// bits, less `base`, times `scale`, are the line in units of 2^-64. Tokens below are at
+/// its beginning, tokens above at its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct BucketMap {
     pub(crate) skip_bits: u32,
+    pub(crate) low: TokenId,
+    pub(crate) high: TokenId,
     pub(crate) base: u64,
     pub(crate) scale: u64,
     pub(crate) lines: u64,
@@ -82,7 +85,8 @@ struct RawHeader {
     scale: U64,
     lines: U64,
     sections: [RawSection; SectionId::COUNT],
-    zero: [u8; PAGE_LEN - 344],
+    low: [u8; 32],
+    zero: [u8; PAGE_LEN - 376],
     roots_checksum: U32,
     checksum: U32,
 }
@@ -94,7 +98,8 @@ const _: () = {
     assert!(std::mem::offset_of!(RawHeader, min) == 72);
     assert!(std::mem::offset_of!(RawHeader, skip_bits) == 136);
     assert!(std::mem::offset_of!(RawHeader, sections) == 168);
-    assert!(std::mem::offset_of!(RawHeader, zero) == 336);
+    assert!(std::mem::offset_of!(RawHeader, low) == 336);
+    assert!(std::mem::offset_of!(RawHeader, zero) == 368);
     assert!(std::mem::offset_of!(RawHeader, roots_checksum) == 4088);
     assert!(std::mem::offset_of!(RawHeader, checksum) == 4092);
 };
@@ -124,6 +129,17 @@ pub(crate) fn shared_bits(a: &TokenId, b: &TokenId) -> u32 {
         }
     }
     bits
+}
+
+/// The smallest and the largest token with the same leading bits as this one.
+pub(crate) fn span(token: &TokenId, bits: u32) -> (TokenId, TokenId) {
+    let (mut low, mut high) = (*token, *token);
+    for (index, (low, high)) in (0u32..).zip(low.0.iter_mut().zip(&mut high.0)) {
+        let rest = u8::MAX.checked_shr(bits.saturating_sub(8 * index)).unwrap_or(0);
+        *low &= !rest;
+        *high |= rest;
+    }
+    (low, high)
 }
 
 impl Header {
@@ -157,7 +173,8 @@ impl Header {
             scale: self.map.scale.into(),
             lines: self.map.lines.into(),
             sections: raw_sections(layout),
-            zero: [0; PAGE_LEN - 344],
+            low: self.map.low.0,
+            zero: [0; PAGE_LEN - 376],
             roots_checksum: self.roots_checksum.into(),
             checksum: U32::ZERO,
         };
@@ -195,9 +212,8 @@ impl Header {
         if !(1..=self.records).contains(&self.map.lines) {
             return Err("a directory that does not fit the number of records");
         }
-        // Skipping a bit in which tokens differ would put them out of order.
-        if self.map.skip_bits > shared_bits(&self.min, &self.max).min(255) {
-            return Err("a directory that does not fit the key range");
+        if self.map.skip_bits > 255 || span(&self.map.low, self.map.skip_bits).0 != self.map.low {
+            return Err("a directory of tokens that share no such bits");
         }
         Ok(())
     }
@@ -269,6 +285,8 @@ impl Header {
             max: TokenId(raw.max),
             map: BucketMap {
                 skip_bits: raw.skip_bits.get(),
+                low: TokenId(raw.low),
+                high: span(&TokenId(raw.low), raw.skip_bits.get()).1,
                 base: raw.base.get(),
                 scale: raw.scale.get(),
                 lines: raw.lines.get(),

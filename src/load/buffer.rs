@@ -6,13 +6,11 @@
 //! long common prefixes cost a few rounds more, never one comparison of whole records
 //! after the other.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::overlap::overlap;
+use super::overlap::Batches;
 use crate::error::Result;
 use crate::format::layout::BLOCK_RECORDS;
 use crate::format::segment::shared_bits;
@@ -22,8 +20,8 @@ use crate::token::{Record, TokenId};
 /// Groups of no more keys are sorted by comparing whole tokens.
 const SMALL: usize = 32;
 
-/// Blocks of records that are gathered together.
-const BATCH_BLOCKS: usize = 2;
+/// Records that are gathered together.
+const BATCH_RECORDS: usize = 2 * BLOCK_RECORDS;
 
 /// A part of a token, and where its record is: their order is that of the tokens, and
 /// for equal parts that of the input.
@@ -54,6 +52,11 @@ impl Buffer {
 
     pub(super) fn clear(&mut self) {
         self.records.clear();
+    }
+
+    /// The memory that it has, to be used for something else.
+    pub(super) fn into_memory(self) -> Vec<Record> {
+        self.records
     }
 
     /// Brings the records in order. Of several with one token the newest is kept, and of
@@ -97,7 +100,11 @@ fn sort(keys: &mut [Key], records: &[Record]) {
     let tokens = || keys.par_iter().map(|key| records.of(key).token);
     let (Some(min), Some(max)) = (tokens().min(), tokens().max()) else { return };
     if min == max {
-        keys.par_sort_unstable_by_key(|key| (Reverse(records.of(key).time()), key.index));
+        // Only the one to keep has to be where it belongs.
+        let rank = |(_, key): &(usize, &Key)| (Reverse(records.of(key).time()), key.index);
+        if let Some((best, _)) = keys.par_iter().enumerate().min_by_key(rank) {
+            keys.swap(0, best);
+        }
         return;
     }
     let skip_bits = shared_bits(&min, &max);
@@ -116,7 +123,7 @@ pub(super) struct Sorted<'a> {
     order: Option<&'a [Key]>,
 }
 
-impl<'a> Sorted<'a> {
+impl Sorted<'_> {
     pub(super) fn len(self) -> usize {
         self.order.map_or(self.records.len(), <[Key]>::len)
     }
@@ -133,25 +140,33 @@ impl<'a> Sorted<'a> {
     /// Gives the records in order, a block at a time, and gathers the next ones meanwhile.
     pub(super) fn for_each_block(
         self,
+        batches: &mut Batches,
         mut visit: impl FnMut(&[Record]) -> Result<()> + Send,
     ) -> Result<()> {
-        let len = self.len();
-        let mut start = 0;
-        let gather = || {
-            let end = len.min(start + BATCH_BLOCKS * BLOCK_RECORDS);
-            let blocks = (start..end).into_par_iter().step_by(BLOCK_RECORDS);
-            let blocks: Vec<_> =
-                blocks.map(|at| self.block(at..end.min(at + BLOCK_RECORDS))).collect();
-            start = end;
-            Ok((!blocks.is_empty()).then_some(blocks))
+        let Some(keys) = self.order else {
+            return self.records.chunks(BLOCK_RECORDS).try_for_each(visit);
         };
-        overlap(gather, |blocks| blocks.iter().try_for_each(|block| visit(block)))
+        let mut rest = keys;
+        let gather = |batch: &mut Vec<Record>| {
+            let (keys, after) = rest.split_at(rest.len().min(BATCH_RECORDS));
+            rest = after;
+            batch.par_extend(keys.par_iter().map(|key| *self.records.of(key)));
+            Ok(())
+        };
+        batches.overlap(gather, |batch| batch.chunks(BLOCK_RECORDS).try_for_each(&mut visit))
     }
 
-    fn block(self, range: Range<usize>) -> Cow<'a, [Record]> {
+    /// The last record, and all before it.
+    pub(super) fn split_last(self) -> Option<(Record, Self)> {
         match self.order {
-            None => Cow::Borrowed(&self.records[range]),
-            Some(keys) => keys[range].iter().map(|key| *self.records.of(key)).collect(),
+            None => {
+                let (last, records) = self.records.split_last()?;
+                Some((*last, Self { records, order: None }))
+            }
+            Some(keys) => {
+                let (last, keys) = keys.split_last()?;
+                Some((*self.records.of(last), Self { order: Some(keys), ..self }))
+            }
         }
     }
 }

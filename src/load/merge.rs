@@ -16,18 +16,20 @@ use crate::token::{Record, TokenId};
 ///
 /// Of several with one token the newest is kept, and of several with the same time the
 /// one of the first run.
-pub(super) struct Merge {
-    cursors: Vec<Cursor>,
+pub(super) struct Merge<'a> {
+    cursors: Vec<Cursor<'a>>,
     /// The winner of all, then the loser of each inner node.
     tree: Vec<usize>,
     last: Option<TokenId>,
 }
 
-impl Merge {
-    /// Begins to merge, with buffers of so many records in all.
-    pub(super) fn new(runs: &[Run], buffer_records: usize) -> Result<Self> {
-        let capacity = buffer_records / runs.len().max(1);
-        let cursors: Result<Vec<_>> = runs.iter().map(|run| Cursor::new(run, capacity)).collect();
+impl<'a> Merge<'a> {
+    /// Begins to merge, with memory that has room for one record of each run at least.
+    pub(super) fn new(runs: &'a [Run], memory: &'a mut [Record]) -> Result<Self> {
+        let buffer_len = memory.len() / runs.len().max(1);
+        let buffers = memory.chunks_mut(buffer_len.max(1));
+        let cursors: Result<Vec<_>> =
+            runs.iter().zip(buffers).map(|(run, buffer)| Cursor::new(run, buffer)).collect();
         let cursors = cursors?;
         let mut merge = Self { tree: vec![usize::MAX; cursors.len()], cursors, last: None };
         for run in 0..merge.cursors.len() {

@@ -17,20 +17,22 @@ mod tests;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use bytemuck::Zeroable;
+
 use self::buffer::{BYTES_PER_RECORD, Buffer, Sorted};
 use self::merge::Merge;
-use self::overlap::overlap;
+use self::overlap::Batches;
 use self::runs::{Run, RunsWriter};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
-use crate::format::layout::BLOCK_RECORDS;
+use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
 use crate::format::manifest::SegmentEntry;
 use crate::io::disk::RealDisk;
 use crate::io::{Disk, DiskFile};
 use crate::manifest::{segment_name, temporary_name};
 use crate::progress::{OnProgress, Phase, Progress, UNWATCHED};
 use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
-use crate::segment::records::RecordsWriter;
+use crate::segment::records::{Finishing, RecordsWriter};
 use crate::token::{Record, TokenId};
 
 /// Records from one word about progress to the next.
@@ -67,7 +69,7 @@ impl<'a> LoadOptions<'a> {
         }
     }
 
-    /// Sets who is told how far the load has come, every 65,536 records, and may stop it.
+    /// Sets who is told how far the load has come, again and again, and may stop it.
     #[must_use]
     pub fn progress(self, progress: OnProgress<'a>) -> Self {
         Self { progress, ..self }
@@ -84,9 +86,9 @@ impl<'a> LoadOptions<'a> {
         Self { memory_bytes, ..self }
     }
 
-    /// Sets the directory for temporary files, as large as the input where that does not
-    /// fit the memory; the store's own if nothing is said. They have no names, and are
-    /// gone however the load ends.
+    /// Sets the directory for temporary files; the store's own if nothing is said. They
+    /// take 72 bytes a record where the memory has no room for all, and twice that where
+    /// it is far too small. They have no names, and are gone however the load ends.
     #[must_use]
     pub fn temporary_directory(self, directory: &'a Path) -> Self {
         Self { temporary_directory: Some(directory), ..self }
@@ -124,7 +126,8 @@ pub struct LoadReport {
 struct Memory {
     /// Records that are brought in order at a time.
     sort_records: usize,
-    /// Records of all runs together that are held while they are merged.
+    /// Records of all runs together that are held while they are merged: more than there
+    /// may be runs.
     merge_records: usize,
     /// Runs that are merged at a time.
     runs_max: usize,
@@ -138,9 +141,10 @@ impl Memory {
             return Err(Error::MemoryTooSmall { min, found });
         }
         let bytes = found - WORKING_BYTES;
+        let records = (bytes / BYTES_PER_RECORD as u64).min(u32::MAX.into()) as usize;
         Ok(Self {
-            sort_records: (bytes / BYTES_PER_RECORD as u64).min(u32::MAX.into()) as usize,
-            merge_records: (bytes / Record::LEN as u64) as usize,
+            sort_records: records,
+            merge_records: records,
             runs_max: (bytes / PIECE_BYTES) as usize,
         })
     }
@@ -171,20 +175,34 @@ fn load_within(
     let temporary = temporary.as_ref().map_or(disk, |disk| disk);
     let name = segment_name(ids.segment_id);
     let load = Load { disk, temporary, ids, memory, options, name: temporary_name(&name) };
-    let loaded = load.run(input.into_iter()).and_then(|(entry, report)| {
-        if entry.is_some() {
-            let path = disk.path_of(&load.name);
-            disk.rename(&load.name, &name).map_err(Error::io("rename", &path))?;
-            disk.sync_directory().map_err(Error::io("sync", disk.path()))?;
-        }
-        Ok((entry, report))
-    });
-    if loaded.is_err() {
-        // Whether these work does not matter: the next writer removes them as well.
-        let _ = disk.unlink(&load.name);
-        let _ = disk.unlink(&name);
+    let mut unfinished = Unfinished { disk, names: vec![&load.name, &name] };
+    if options.temporary_directory.is_some() {
+        // Better known now than when it is needed.
+        RunsWriter::new(temporary)?;
     }
-    loaded
+    let (entry, report) = load.run(input.into_iter())?;
+    if entry.is_some() {
+        let path = disk.path_of(&load.name);
+        disk.rename(&load.name, &name).map_err(Error::io("rename", &path))?;
+        disk.sync_directory().map_err(Error::io("sync", disk.path()))?;
+    }
+    unfinished.names.clear();
+    Ok((entry, report))
+}
+
+/// Names that are removed when the load ends before it is finished, be it by a panic.
+struct Unfinished<'a> {
+    disk: &'a dyn Disk,
+    names: Vec<&'a str>,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // Whether this works does not matter: the next writer removes them as well.
+            let _ = self.disk.unlink(name);
+        }
+    }
 }
 
 /// A load under way.
@@ -222,12 +240,18 @@ impl Load<'_> {
             _ => None,
         };
         let mut buffer = Buffer::default();
+        let mut batches = Batches::default();
         let mut spilled = Spilled::default();
         let mut read = 0;
         for record in input {
-            if buffer.len() == self.memory.sort_records {
-                self.spill(self.sort(&mut buffer)?, &mut spilled)?;
+            if buffer.len() >= self.memory.sort_records {
+                // The last token may come again: then it still has to be decided which
+                // record is kept.
+                let sorted = self.sort(&mut buffer)?;
+                let Some((last, others)) = sorted.split_last() else { continue };
+                self.spill(others, &mut batches, &mut spilled)?;
                 buffer.clear();
+                buffer.push(last);
             }
             buffer.push(record?);
             read += 1;
@@ -239,13 +263,12 @@ impl Load<'_> {
         let is_all = spilled.first.is_none() && spilled.runs.is_empty();
         let sorted = self.sort(&mut buffer)?;
         let entry = if is_all {
-            self.write_sorted(sorted)?
+            self.write_sorted(sorted, &mut batches)?
         } else {
-            self.spill(sorted, &mut spilled)?;
-            drop(buffer);
+            self.spill(sorted, &mut batches, &mut spilled)?;
             match spilled.first.take() {
                 Some(records) => self.write_indexes(records)?,
-                None => self.write_merged(&mut spilled)?,
+                None => self.write_merged(&mut spilled, buffer.into_memory(), &mut batches)?,
             }
         };
         let stored = entry.as_ref().map_or(0, |entry| entry.records);
@@ -263,7 +286,12 @@ impl Load<'_> {
 
     /// Writes records that have no room: to the end of the last run, if that ends before
     /// they begin, or as a run of their own.
-    fn spill(&self, sorted: Sorted<'_>, spilled: &mut Spilled) -> Result<()> {
+    fn spill(
+        &self,
+        sorted: Sorted<'_>,
+        batches: &mut Batches,
+        spilled: &mut Spilled,
+    ) -> Result<()> {
         let Some((min, max)) = sorted.bounds() else { return Ok(()) };
         let mut done = 0;
         let mut report = |records: usize| -> Result<()> {
@@ -278,7 +306,7 @@ impl Load<'_> {
         if let Some(first) = &mut spilled.first
             && (first.count() == 0 || first.bounds().1 < min)
         {
-            return sorted.for_each_block(|records| {
+            return sorted.for_each_block(batches, |records| {
                 report(records.len())?;
                 records.iter().try_for_each(|record| first.push(record))
             });
@@ -292,7 +320,7 @@ impl Load<'_> {
             none => none.insert(RunsWriter::new(self.temporary)?),
         };
         let start = writer.len();
-        sorted.for_each_block(|records| {
+        sorted.for_each_block(batches, |records| {
             report(records.len())?;
             writer.push(records)
         })?;
@@ -317,48 +345,72 @@ impl Load<'_> {
 
     /// Makes a segment of the only run there is.
     fn write_indexes(&self, records: RecordsWriter) -> Result<Option<SegmentEntry>> {
-        let total = records.count();
-        let mut done = 0;
-        let entry = records.into_segment(self.ids, |records| {
-            self.options.report(Phase::Indexing, done, Some(total))?;
-            done += records;
-            if done == total { self.options.report(Phase::Syncing, 0, None) } else { Ok(()) }
-        });
-        entry.map(Some)
+        records.into_segment(self.ids, &mut self.finishing()).map(Some)
+    }
+
+    /// Reports what is done in the end.
+    fn finishing(&self) -> impl FnMut(Finishing) -> Result<()> {
+        |finishing| match finishing {
+            Finishing::Reading { done, total } => {
+                self.options.report(Phase::Indexing, done, Some(total))
+            }
+            Finishing::Syncing => self.options.report(Phase::Syncing, 0, None),
+        }
     }
 
     /// Makes a segment of records in memory.
-    fn write_sorted(&self, sorted: Sorted<'_>) -> Result<Option<SegmentEntry>> {
+    fn write_sorted(
+        &self,
+        sorted: Sorted<'_>,
+        batches: &mut Batches,
+    ) -> Result<Option<SegmentEntry>> {
         let Some(bounds) = sorted.bounds() else { return Ok(None) };
-        self.write(sorted.len() as u64, bounds, |push| sorted.for_each_block(push))
+        self.write(sorted.len() as u64, bounds, |push| sorted.for_each_block(batches, push))
     }
 
     /// Makes a segment of several runs.
-    fn write_merged(&self, spilled: &mut Spilled) -> Result<Option<SegmentEntry>> {
+    fn write_merged(
+        &self,
+        spilled: &mut Spilled,
+        mut memory: Vec<Record>,
+        batches: &mut Batches,
+    ) -> Result<Option<SegmentEntry>> {
         spilled.writer = None;
+        memory.resize(self.memory.merge_records, Zeroable::zeroed());
         while spilled.runs.len() > self.memory.runs_max {
-            self.merge_some(spilled)?;
+            self.merge_some(spilled, &mut memory, batches)?;
         }
         let runs = std::mem::take(&mut spilled.runs);
         let bounds = runs.iter().map(|run| run.bounds);
         let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let Some(bounds) = bounds else { return Ok(None) };
-        let records_max = runs.iter().map(Run::records).sum();
-        self.write(records_max, bounds, |push| self.merge(&runs, push))
+        // Tokens that come in several runs may make it more than a segment can hold.
+        let records_max = runs.iter().map(Run::records).sum::<u64>().min(RECORDS_END - 1);
+        self.write(records_max, bounds, |push| merge(&runs, &mut memory, batches, push))
     }
 
-    /// Merges as many neighbouring runs at a time as memory has room for, to new runs.
-    fn merge_some(&self, spilled: &mut Spilled) -> Result<()> {
+    /// Merges as many neighbouring runs at a time as memory has room for, to new runs, until
+    /// the others can be merged with them.
+    fn merge_some(
+        &self,
+        spilled: &mut Spilled,
+        memory: &mut [Record],
+        batches: &mut Batches,
+    ) -> Result<()> {
         let mut writer = RunsWriter::new(self.temporary)?;
-        let runs = std::mem::take(&mut spilled.runs);
-        let total: u64 = runs.iter().map(Run::records).sum();
-        let mut done = 0;
-        for runs in runs.chunks(self.memory.runs_max) {
+        let mut rest = std::mem::take(&mut spilled.runs);
+        let runs_max = self.memory.runs_max;
+        while spilled.runs.len() + rest.len() > runs_max && rest.len() > 1 {
+            let excess = spilled.runs.len() + rest.len() - runs_max;
+            let others = rest.split_off(rest.len().min(runs_max).min(excess + 1));
+            let runs = std::mem::replace(&mut rest, others);
+            let total = runs.iter().map(Run::records).sum();
+            let mut done = 0;
             let start = writer.len();
             let low = runs.iter().map(|run| run.bounds.0).min();
             let high = runs.iter().map(|run| run.bounds.1).max();
             let Some(bounds) = low.zip(high) else { continue };
-            self.merge(runs, |records| {
+            merge(&runs, memory, batches, |records| {
                 self.options.report(Phase::Spilling, done, Some(total))?;
                 done += records.len() as u64;
                 writer.push(records)
@@ -367,26 +419,8 @@ impl Load<'_> {
             spilled.written += run.records();
             spilled.runs.push(run);
         }
+        spilled.runs.append(&mut rest);
         Ok(())
-    }
-
-    /// Merges runs and gives the records in order, a block at a time.
-    fn merge(
-        &self,
-        runs: &[Run],
-        mut visit: impl FnMut(&[Record]) -> Result<()> + Send,
-    ) -> Result<()> {
-        let mut merge = Merge::new(runs, self.memory.merge_records)?;
-        let next_block = || {
-            let mut block = Vec::with_capacity(BLOCK_RECORDS);
-            while block.len() < BLOCK_RECORDS
-                && let Some(record) = merge.next()?
-            {
-                block.push(record);
-            }
-            Ok((!block.is_empty()).then_some(block))
-        };
-        overlap(next_block, |block| visit(&block))
     }
 
     /// Writes a segment whose records `fill` pushes, in order and block by block.
@@ -404,8 +438,7 @@ impl Load<'_> {
             done += records.len() as u64;
             records.iter().try_for_each(|record| builder.push(record, Kind::Fresh))
         })?;
-        self.options.report(Phase::Syncing, 0, None)?;
-        builder.finish()
+        builder.finish(&mut self.finishing())
     }
 
     /// The segment's file.
@@ -415,4 +448,23 @@ impl Load<'_> {
         let path = self.disk.path_of(&self.name);
         self.disk.create(&self.name).map_err(Error::io("create", &path))
     }
+}
+
+/// Merges runs and gives the records in order, a block at a time.
+fn merge(
+    runs: &[Run],
+    memory: &mut [Record],
+    batches: &mut Batches,
+    visit: impl FnMut(&[Record]) -> Result<()> + Send,
+) -> Result<()> {
+    let mut merge = Merge::new(runs, memory)?;
+    let next_block = |block: &mut Vec<Record>| {
+        while block.len() < BLOCK_RECORDS
+            && let Some(record) = merge.next()?
+        {
+            block.push(record);
+        }
+        Ok(())
+    };
+    batches.overlap(next_block, visit)
 }

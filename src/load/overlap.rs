@@ -1,18 +1,36 @@
 //! Doing two things at once.
 
 use crate::error::Result;
+use crate::token::Record;
 
-/// Makes things one after the other, until there are no more, and uses each while the
-/// next one is made.
-pub(super) fn overlap<T: Send>(
-    mut make: impl FnMut() -> Result<Option<T>> + Send,
-    mut consume: impl FnMut(T) -> Result<()> + Send,
-) -> Result<()> {
-    let mut ready = make()?;
-    while let Some(item) = ready {
-        let (next, consumed) = rayon::join(&mut make, || consume(item));
-        consumed?;
-        ready = next?;
+/// Records that are being made, and those that are being used.
+///
+/// The same two are filled again and again in all of a load: memory that one thread gives
+/// back is not always what another one gets.
+#[derive(Default)]
+pub(super) struct Batches {
+    ready: Vec<Record>,
+    next: Vec<Record>,
+}
+
+impl Batches {
+    /// Makes batches one after the other, until one stays empty, and uses each while the
+    /// next one is made.
+    pub(super) fn overlap(
+        &mut self,
+        mut make: impl FnMut(&mut Vec<Record>) -> Result<()> + Send,
+        mut consume: impl FnMut(&[Record]) -> Result<()> + Send,
+    ) -> Result<()> {
+        let Self { ready, next } = self;
+        ready.clear();
+        make(ready)?;
+        while !ready.is_empty() {
+            next.clear();
+            let (made, consumed) = rayon::join(|| make(next), || consume(ready));
+            consumed?;
+            made?;
+            std::mem::swap(ready, next);
+        }
+        Ok(())
     }
-    Ok(())
 }

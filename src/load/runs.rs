@@ -7,8 +7,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytemuck::Zeroable;
-
 use crate::error::{Error, Result};
 use crate::io::{Disk, DiskFile};
 use crate::token::{Record, TokenId};
@@ -22,7 +20,7 @@ pub(super) struct RunFile {
 
 /// A sorted run.
 pub(super) struct Run {
-    pub(super) file: Arc<RunFile>,
+    file: Arc<RunFile>,
     /// The bytes of its records.
     pub(super) bytes: Range<u64>,
     pub(super) bounds: (TokenId, TokenId),
@@ -85,25 +83,20 @@ impl RunsWriter {
 }
 
 /// A place in a run, and what comes after it as far as it was read.
-pub(super) struct Cursor {
-    file: Arc<RunFile>,
+pub(super) struct Cursor<'a> {
+    run: &'a Run,
     /// The bytes that were not read yet.
     rest: Range<u64>,
-    buffer: Vec<Record>,
-    capacity: usize,
+    buffer: &'a mut [Record],
+    /// How much of the buffer was read.
+    len: usize,
     next: usize,
 }
 
-impl Cursor {
-    /// The start of a run, which will be read so many records at a time.
-    pub(super) fn new(run: &Run, capacity: usize) -> Result<Self> {
-        let mut cursor = Self {
-            file: Arc::clone(&run.file),
-            rest: run.bytes.clone(),
-            buffer: Vec::new(),
-            capacity: capacity.max(1),
-            next: 0,
-        };
+impl<'a> Cursor<'a> {
+    /// The start of a run, which will be read as many records at a time as fit the buffer.
+    pub(super) fn new(run: &'a Run, buffer: &'a mut [Record]) -> Result<Self> {
+        let mut cursor = Self { run, rest: run.bytes.clone(), buffer, len: 0, next: 0 };
         cursor.fill()?;
         Ok(cursor)
     }
@@ -111,22 +104,21 @@ impl Cursor {
     /// The record here; `None` at the end of the run.
     #[inline]
     pub(super) fn record(&self) -> Option<&Record> {
-        self.buffer.get(self.next)
+        self.buffer[..self.len].get(self.next)
     }
 
     /// Goes on to the next record.
     #[inline]
     pub(super) fn advance(&mut self) -> Result<()> {
         self.next += 1;
-        if self.next >= self.buffer.len() { self.fill() } else { Ok(()) }
+        if self.next >= self.len { self.fill() } else { Ok(()) }
     }
 
     fn fill(&mut self) -> Result<()> {
         let records = (self.rest.end - self.rest.start) as usize / Record::LEN;
-        self.buffer.resize(records.min(self.capacity), Zeroable::zeroed());
-        self.next = 0;
-        let bytes = bytemuck::cast_slice_mut(&mut self.buffer);
-        let RunFile { file, path } = self.file.as_ref();
+        (self.len, self.next) = (records.min(self.buffer.len()), 0);
+        let bytes = bytemuck::cast_slice_mut(&mut self.buffer[..self.len]);
+        let RunFile { file, path } = self.run.file.as_ref();
         file.read_exact_at(bytes, self.rest.start)
             .map_err(Error::io("read a temporary file in", path))?;
         self.rest.start += bytes.len() as u64;

@@ -6,14 +6,15 @@
 //! begins, and, in a byte each, how many records on each bucket ends. So one access to
 //! memory says which few records a token can be among.
 //!
-//! Bits that the smallest and the largest token share say nothing and are skipped, so
-//! that small numbers in 32 bytes spread as well as hashes do. Where keys crowd, a byte
+//! Bits that the tokens share say nothing and are skipped, so that small numbers in 32
+//! bytes spread as well as hashes do. A few tokens far from all others do not spoil that:
+//! the map is of the others, and they are in its first and its last bucket. Where keys crowd, a byte
 //! cannot count them; it then says 255, *or more*, and a bucket ends where the next
 //! line begins. Such buckets are full of records, and the fence keys, the tokens of
 //! every 128th record, find the right ones; see [`Segment`](crate::Segment).
 
 use crate::format::layout::{BUCKETS_PER_LINE, DIRECTORY_LINE_LEN};
-use crate::format::segment::{BucketMap, shared_bits};
+use crate::format::segment::{BucketMap, shared_bits, span};
 use crate::token::TokenId;
 
 /// Where a token falls: a line of the directory, and the fraction of the line below it,
@@ -43,16 +44,41 @@ impl BucketMap {
     /// A map for about so many records between two tokens, both included, of which so many
     /// share a line on average.
     pub(crate) fn new(records: u64, line_records: u64, min: &TokenId, max: &TokenId) -> Self {
-        let skip_bits = shared_bits(min, max).min(255);
-        let base = window(min, skip_bits);
-        let range = window(max, skip_bits).saturating_sub(base);
-        let lines = records.div_ceil(line_records).clamp(1, range.max(1));
-        let scale = ((u128::from(lines) << 64) / (u128::from(range) + 1)).min(u128::from(u64::MAX));
-        Self { skip_bits, base, scale: scale as u64, lines }
+        Self::beyond(0, records, line_records, min, max)
     }
 
-    /// The eight bytes in which tokens of the map differ first, as a number: its order is
-    /// theirs, but for tokens that are equal there.
+    /// A map for records most of which are between two tokens, and for as many in
+    /// proportion as there are in `1 / parts` of that range to either side.
+    pub(crate) fn beyond(
+        parts: u64,
+        records: u64,
+        line_records: u64,
+        min: &TokenId,
+        max: &TokenId,
+    ) -> Self {
+        // Eight bits fewer, so that those to either side share them too, in all likelihood.
+        let spare = if parts == 0 { 0 } else { 8 };
+        let skip_bits = shared_bits(min, max).min(255).saturating_sub(spare);
+        let (low, high) = span(min, skip_bits);
+        let (base, end) = (window(min, skip_bits), window(max, skip_bits));
+        let margin = end.saturating_sub(base).checked_div(parts).map_or(0, |part| part + 1);
+        let base = base.saturating_sub(margin);
+        let range = end.saturating_add(margin).saturating_sub(base);
+        let lines = records.div_ceil(line_records).clamp(1, range.max(1));
+        let scale = ((u128::from(lines) << 64) / (u128::from(range) + 1)).min(u128::from(u64::MAX));
+        Self { skip_bits, low, high, base, scale: scale as u64, lines }
+    }
+
+    /// Whether the tokens that fall there may differ in the bits that are skipped.
+    #[inline]
+    pub(crate) fn is_mixed(&self, place: Place) -> bool {
+        let is_first = place.line == 0 && place.bucket() == 0;
+        let is_last = place.line as u64 == self.lines - 1 && place.bucket() == BUCKETS_PER_LINE - 1;
+        self.skip_bits > 0 && (is_first || is_last)
+    }
+
+    /// The eight bytes in which tokens from `low` to `high` differ first, as a number:
+    /// its order is theirs, but for tokens that are equal there.
     #[inline]
     pub(crate) fn key(&self, token: &TokenId) -> u64 {
         let from = (self.skip_bits / 8).min(24) as usize;
@@ -62,10 +88,17 @@ impl BucketMap {
 
     /// Where a token falls; clamped for tokens outside the range of the map.
     ///
-    /// Never descends from a token to a larger one, and the line is below `lines`, if
-    /// both share the skipped bits with the tokens of the map.
+    /// Never descends from a token to a larger one, and the line is below `lines`.
     #[inline]
     pub(crate) fn place(&self, token: &TokenId) -> Place {
+        if self.skip_bits > 0 {
+            if *token < self.low {
+                return Place { line: 0, fraction: 0 };
+            }
+            if *token > self.high {
+                return Place { line: (self.lines - 1) as usize, fraction: u64::MAX };
+            }
+        }
         let offset = window(token, self.skip_bits).saturating_sub(self.base);
         let product = u128::from(offset) * u128::from(self.scale);
         let line = (product >> 64) as u64;

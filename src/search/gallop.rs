@@ -3,7 +3,12 @@
 //! Steps of 1, 2, 4, … away from the guess bracket the answer, then a binary search
 //! in the bracket finds it: O(log d) comparisons, where d is how far off the guess
 //! was (J. L. Bentley, A. C. Yao, "An almost optimal algorithm for unbounded
-//! searching", 1976).
+//! searching", 1976). A guess that is off by more than a few steps was no guess: then the
+//! bracket is all that is left, which is searched in half as many comparisons, and in
+//! places that other searches look at as well.
+
+/// A step that is longer goes to the end.
+const STEP_MAX: usize = 16;
 
 /// The number of leading positions below `len` for which `before` holds.
 ///
@@ -18,7 +23,7 @@ pub(crate) fn gallop(len: usize, guess: usize, mut before: impl FnMut(usize) -> 
     if guess < len && before(guess) {
         low = guess + 1;
         loop {
-            high = low.saturating_add(step - 1).min(len);
+            high = if step > STEP_MAX { len } else { low.saturating_add(step - 1).min(len) };
             if high == len || !before(high) {
                 break;
             }
@@ -28,7 +33,7 @@ pub(crate) fn gallop(len: usize, guess: usize, mut before: impl FnMut(usize) -> 
     } else {
         high = guess;
         loop {
-            low = high.saturating_sub(step);
+            low = if step > STEP_MAX { 0 } else { high.saturating_sub(step) };
             if high == 0 || before(low) {
                 low = if high == 0 { 0 } else { low + 1 };
                 break;

@@ -16,13 +16,13 @@ use std::path::PathBuf;
 
 use super::directory::{DirectoryWriter, write_directory_again};
 use super::kinds::KindsWriter;
-use super::records::RecordsWriter;
+use super::records::{Finishing, RecordsWriter};
 use super::section::{File, SectionWriter};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::format::layout::{
-    BLOCK_RECORDS, CHECKSUM_LEN, FENCE_LEN, FENCE_RECORDS, FENCED_LINE_RECORDS, LINE_RECORDS,
-    Layout, RECORDS_END, SectionId, Shape,
+    BLOCK_RECORDS, CHECKSUM_LEN, FENCE_RECORDS, FENCED_LINE_RECORDS, LINE_RECORDS, Layout,
+    RECORDS_END, SectionId, Shape,
 };
 use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{BucketMap, Header, StoreIdBytes};
@@ -86,7 +86,12 @@ impl SegmentBuilder {
 
     /// Writes what is left, syncs the file and makes it read-only: all that is missing
     /// is its name. `None` if no record came; the file is then of no use.
-    pub(crate) fn finish(mut self) -> Result<Option<SegmentEntry>> {
+    ///
+    /// `progress` is told what is done until then, and may stop it by an error.
+    pub(crate) fn finish(
+        mut self,
+        progress: &mut dyn FnMut(Finishing) -> Result<()>,
+    ) -> Result<Option<SegmentEntry>> {
         if self.records.count == 0 {
             return Ok(None);
         }
@@ -97,30 +102,28 @@ impl SegmentBuilder {
         if self.records.count < self.plan.records_max / 16 * 15 {
             map = map_of(&self.records, LINE_RECORDS);
         }
-        complete(self.plan.ids, &self.records, self.indexes, self.kinds, map).map(Some)
+        complete(self.plan.ids, &self.records, self.indexes, self.kinds, map, progress).map(Some)
     }
 }
 
 impl RecordsWriter {
     /// Makes a segment of the records, of which there is one at least, as
-    /// [`SegmentBuilder::finish`] does, reading them once more. `progress` is told of how
-    /// many more each time.
+    /// [`SegmentBuilder::finish`] does, reading them once more.
     pub(crate) fn into_segment(
         mut self,
         ids: SegmentIds,
-        mut progress: impl FnMut(u64) -> Result<()>,
+        progress: &mut dyn FnMut(Finishing) -> Result<()>,
     ) -> Result<SegmentEntry> {
         self.section.finish(&self.file)?;
         let map = map_of(&self, LINE_RECORDS);
         let layout = layout_of(self.count, &map, false, false)?;
         let mut indexes = Indexes::new(map, &layout);
-        self.for_each_block(|block| {
-            progress(block.len() as u64)?;
+        self.for_each_block(progress, |block| {
             block.iter().try_for_each(|record| indexes.push(&record.token, &self.file))
         })?;
         indexes.finish(&self.file)?;
         let kinds = KindsWriter::new(layout.section(SectionId::Kinds).offset);
-        complete(ids, &self, indexes, kinds, map)
+        complete(ids, &self, indexes, kinds, map, progress)
     }
 }
 
@@ -179,31 +182,18 @@ fn complete(
     records: &RecordsWriter,
     indexes: Indexes,
     mut kinds: KindsWriter,
-    mut map: BucketMap,
+    map: BucketMap,
+    progress: &mut dyn FnMut(Finishing) -> Result<()>,
 ) -> Result<SegmentEntry> {
-    let Indexes { mut postings, mut directory, .. } = indexes;
+    let Indexes { mut postings, directory, .. } = indexes;
     let (file, has_kinds) = (&records.file, kinds.is_needed());
-    let layout = loop {
-        let layout = layout_of(records.count, &map, has_kinds, false)?;
-        postings.move_down(layout.section(SectionId::Postings).offset, file)?;
-        let offset = layout.section(SectionId::Directory).offset;
-        if map == directory.map {
-            directory.lines.move_down(offset, file)?;
-            kinds.section.move_down(layout.section(SectionId::Kinds).offset, file)?;
-        } else {
-            // The kinds lie behind the larger directory; out of the way of the new one.
-            kinds.section.move_down(layout.section(SectionId::Kinds).offset, file)?;
-            directory = write_directory_again(map, offset, records)?;
-        }
-        let has_fences = directory.longest_bucket > FENCE_RECORDS;
-        // So that fence keys find room, a directory that needs them has fewer lines.
-        let fenced = map_of(records, FENCED_LINE_RECORDS);
-        if !has_fences || map.lines <= fenced.lines {
-            break layout_of(records.count, &map, has_kinds, has_fences)?;
-        }
-        map = fenced;
-    };
-    let has_fences = directory.longest_bucket > FENCE_RECORDS;
+    let layout = layout_of(records.count, &map, has_kinds, false)?;
+    postings.move_down(layout.section(SectionId::Postings).offset, file)?;
+    let offset = layout.section(SectionId::Directory).offset;
+    let directory = settle_directory(directory, map, offset, records, progress)?;
+    let (map, has_fences) = (directory.map, directory.crowded > 0);
+    let layout = layout_of(records.count, &map, has_kinds, has_fences)?;
+    kinds.section.move_down(layout.section(SectionId::Kinds).offset, file)?;
     let fences = layout.section(SectionId::Fences).offset;
     let fences = has_fences.then(|| write_fences(fences, records)).transpose()?;
     let mut sections = vec![&records.section, &postings, &directory.lines, &kinds.section];
@@ -248,8 +238,9 @@ fn complete(
     file.file
         .set_len(layout.file_len as u64)
         .map_err(Error::io("set the length of", &file.path))?;
-    file.file.sync().map_err(Error::io("sync", &file.path))?;
     file.file.set_read_only().map_err(Error::io("make read-only", &file.path))?;
+    progress(Finishing::Syncing)?;
+    file.file.sync().map_err(Error::io("sync", &file.path))?;
     Ok(SegmentEntry {
         store_id: header.store_id,
         segment_id: header.segment_id,
@@ -265,6 +256,56 @@ fn complete(
     })
 }
 
+/// Brings the directory to where it belongs, by `map`, or by another one where keys crowd.
+///
+/// None of the maps has more lines than the one that it came with, so it stays before the
+/// kinds, which are still where they were written.
+fn settle_directory(
+    mut directory: DirectoryWriter,
+    map: BucketMap,
+    offset: usize,
+    records: &RecordsWriter,
+    progress: &mut dyn FnMut(Finishing) -> Result<()>,
+) -> Result<DirectoryWriter> {
+    let lines_max = directory.map.lines;
+    if map == directory.map {
+        directory.lines.move_down(offset, &records.file)?;
+    } else {
+        directory = write_directory_again(map, offset, records, progress)?;
+    }
+    if directory.crowded == 0 {
+        return Ok(directory);
+    }
+    // A few tokens far from all others?
+    let mut bounds = (records.min, records.last);
+    let most = records.bounds_of_most()?;
+    let map = BucketMap::beyond(MOST_PARTS, records.count, LINE_RECORDS, &most.0, &most.1);
+    let mut parts = 0;
+    if map.lines <= lines_max {
+        let of_most = write_directory_again(map, offset, records, progress)?;
+        if of_most.crowded == 0 {
+            return Ok(of_most);
+        }
+        if of_most.crowded < directory.crowded / 2 {
+            (bounds, parts) = (most, MOST_PARTS);
+        }
+    }
+    // So that fence keys find room, a directory that needs them has fewer lines.
+    let map = BucketMap::beyond(parts, records.count, FENCED_LINE_RECORDS, &bounds.0, &bounds.1);
+    write_directory_again(map, offset, records, progress)
+}
+
+/// Most records are all but this part of them at either end.
+const MOST_PARTS: u64 = 64;
+
+impl RecordsWriter {
+    /// The tokens between which most of the records are.
+    fn bounds_of_most(&self) -> Result<(TokenId, TokenId)> {
+        let few = self.count / (MOST_PARTS + 2);
+        Ok((self.read_token(few)?, self.read_token(self.count - 1 - few)?))
+    }
+}
+
 fn layout_of(records: u64, map: &BucketMap, has_kinds: bool, has_fences: bool) -> Result<Layout> {
     Layout::of(Shape { records, lines: map.lines, has_kinds, has_fences })
         .ok_or(Error::TooManyRecords { max: RECORDS_END - 1, found: records })
@@ -272,14 +313,10 @@ fn layout_of(records: u64, map: &BucketMap, has_kinds: bool, has_fences: bool) -
 
 /// Writes every 128th token, read back from the records.
 fn write_fences(offset: usize, records: &RecordsWriter) -> Result<SectionWriter> {
-    let file = &records.file;
     let mut fences = SectionWriter::new(SectionId::Fences, offset);
-    let mut token = [0; FENCE_LEN];
-    let section = &records.section;
-    for at in (0..section.written).step_by(FENCE_RECORDS * Record::LEN) {
-        file.read(&mut token, section.offset + at)?;
-        fences.push(&token, file)?;
+    for position in (0..records.count).step_by(FENCE_RECORDS) {
+        fences.push(&records.read_token(position)?.0, &records.file)?;
     }
-    fences.finish(file)?;
+    fences.finish(&records.file)?;
     Ok(fences)
 }

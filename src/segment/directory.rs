@@ -1,9 +1,9 @@
 //! Writing the prefix directory, line by line, as records come.
 
-use super::records::RecordsWriter;
+use super::records::{Finishing, RecordsWriter};
 use super::section::{File, SectionWriter};
 use crate::error::Result;
-use crate::format::layout::SectionId;
+use crate::format::layout::{FENCE_RECORDS, SectionId};
 use crate::format::segment::BucketMap;
 use crate::search::directory::Line;
 use crate::token::TokenId;
@@ -20,7 +20,8 @@ pub(super) struct DirectoryWriter {
     /// to reckon with.
     bucket: usize,
     bucket_records: usize,
-    pub(super) longest_bucket: usize,
+    /// Records in buckets that have more than can be searched without fence keys.
+    pub(super) crowded: usize,
     records: usize,
 }
 
@@ -34,7 +35,7 @@ impl DirectoryWriter {
             line_records: 0,
             bucket: 0,
             bucket_records: 0,
-            longest_bucket: 0,
+            crowded: 0,
             records: 0,
         }
     }
@@ -52,7 +53,11 @@ impl DirectoryWriter {
         }
         self.bucket = bucket;
         self.bucket_records += 1;
-        self.longest_bucket = self.longest_bucket.max(self.bucket_records);
+        self.crowded += match self.bucket_records {
+            ..=FENCE_RECORDS => 0,
+            first if first == FENCE_RECORDS + 1 => first,
+            _ => 1,
+        };
         self.line_records += 1;
         self.line.end_at(bucket, self.line_records);
         self.records += 1;
@@ -80,9 +85,10 @@ pub(super) fn write_directory_again(
     map: BucketMap,
     offset: usize,
     records: &RecordsWriter,
+    progress: &mut dyn FnMut(Finishing) -> Result<()>,
 ) -> Result<DirectoryWriter> {
     let mut directory = DirectoryWriter::new(map, offset);
-    records.for_each_block(|block| {
+    records.for_each_block(progress, |block| {
         block.iter().try_for_each(|record| directory.push(&record.token, &records.file))
     })?;
     directory.finish(&records.file)?;

@@ -39,18 +39,10 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn find(&self, token: &TokenId) -> Result<Found<'_>> {
-        // Tokens that share the skipped bits are told apart from the others by the map.
-        if self.header.map.skip_bits > 0 {
-            if token < &self.header.min {
-                return Ok(Found { position: 0, record: None });
-            }
-            if token > &self.header.max {
-                return Ok(Found { position: self.len(), record: None });
-            }
-        }
         let place = self.header.map.place(token);
         let (start, end) = self.bucket_range(place)?;
         if end - start <= WINDOW_RECORDS
+            && !self.header.map.is_mixed(place)
             && let Some(window) = self.window(start)
         {
             self.check_records(start..end)?;

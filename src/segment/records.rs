@@ -14,6 +14,15 @@ use crate::format::layout::{BLOCK_RECORDS, RECORDS_END, SectionId};
 use crate::io::DiskFile;
 use crate::token::{Record, TokenId};
 
+/// What is done when all records are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Finishing {
+    /// They are read once more, and so many of them were.
+    Reading { done: u64, total: u64 },
+    /// The file is synced.
+    Syncing,
+}
+
 /// Records being written, in ascending order.
 pub(crate) struct RecordsWriter {
     pub(super) file: File,
@@ -27,13 +36,8 @@ pub(crate) struct RecordsWriter {
 impl RecordsWriter {
     /// Begins in an empty file. `path` is for messages only.
     pub(crate) fn new(file: Box<dyn DiskFile>, path: PathBuf) -> Self {
-        Self {
-            file: File { file, path },
-            section: SectionWriter::new(SectionId::Records, PAGE_LEN),
-            count: 0,
-            min: TokenId::MIN,
-            last: TokenId::MIN,
-        }
+        let section = SectionWriter::new(SectionId::Records, PAGE_LEN);
+        Self { file: File { file, path }, section, count: 0, min: TokenId::MIN, last: TokenId::MIN }
     }
 
     /// Appends a record; its token must be larger than that of the one before.
@@ -70,14 +74,23 @@ impl RecordsWriter {
         Ok((self.file.file, self.file.path, range.start as u64..range.end as u64))
     }
 
+    /// Reads the token of a record back, once all are written.
+    pub(super) fn read_token(&self, position: u64) -> Result<TokenId> {
+        let mut token = TokenId::MIN;
+        self.file.read(&mut token.0, self.section.offset + position as usize * Record::LEN)?;
+        Ok(token)
+    }
+
     /// Reads the records back, once all are written, block by block.
     pub(super) fn for_each_block(
         &self,
+        progress: &mut dyn FnMut(Finishing) -> Result<()>,
         mut visit: impl FnMut(&[Record]) -> Result<()>,
     ) -> Result<()> {
         let section = &self.section;
         let mut buffer = vec![0; BLOCK_RECORDS * Record::LEN];
         for done in (0..section.written).step_by(buffer.len()) {
+            progress(Finishing::Reading { done: (done / Record::LEN) as u64, total: self.count })?;
             let len = buffer.len().min(section.written - done);
             let bytes = &mut buffer[..len];
             self.file.read(bytes, section.offset + done)?;

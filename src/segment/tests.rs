@@ -50,7 +50,7 @@ fn build(tokens: &[TokenId], kind_of: impl Fn(usize) -> Kind, spare: u64) -> Vec
         let kind = kind_of(index);
         builder.push(&record(*token, kind), kind).unwrap();
     }
-    let entry = builder.finish().unwrap().unwrap();
+    let entry = builder.finish(&mut |_| Ok(())).unwrap().unwrap();
     let bytes = file.contents();
     assert_eq!(entry.file_len, bytes.len() as u64);
     bytes
@@ -182,13 +182,18 @@ fn a_line_that_is_full_to_the_record_where_counting_ends() {
         token.0[..8].copy_from_slice(&(bucket * width + width / 2 + index).to_be_bytes());
         token
     };
-    // 255 records to the end of bucket 2, and 100 more in the line.
-    let counts = [99, 100, 55, 50, 50];
+    // 255 records to the end of bucket 2, and 90 more in the line; and so many at the very
+    // end that they count.
+    let counts = [99, 100, 55, 45, 45];
     let mut tokens = vec![TokenId::MIN];
     for (bucket, count) in (0..).zip(counts) {
         tokens.extend((0..count).map(|index| in_bucket(bucket, index)));
     }
-    tokens.push(TokenId::MAX);
+    tokens.extend((0..10).map(|index| {
+        let mut token = TokenId::MAX;
+        token.0[31] -= 9 - index;
+        token
+    }));
     let segment = open(build(&tokens, fresh, 0)).unwrap();
     assert_eq!((segment.header.map.lines, segment.header.has_fences), (lines, true));
     check(&segment, &tokens, fresh);
@@ -334,7 +339,7 @@ fn checksums_are_checked_before_they_are_believed() {
 
 #[test]
 fn verify_sees_wrong_fence_keys() {
-    let bytes = build(&KeyFamily::OutlierOverDense64.generate(2_000, 5), fresh, 0);
+    let bytes = build(&KeyFamily::NestedClusters.generate(20_000, 5), fresh, 0);
     let fences = open(bytes.clone()).unwrap().layout.section(SectionId::Fences);
     for at in [0, 31, 32, fences.len - 1] {
         let segment = open(resealed(&bytes, |bytes| bytes[fences.offset + at] ^= 0x15)).unwrap();
@@ -392,19 +397,52 @@ proptest! {
     }
 }
 
-/// A directory that skips a bit in which tokens differ puts tokens out of order that are
-/// not there, even where all records are where it says.
+/// A directory of tokens that share a bit, though they do not, has the others at its ends;
+/// verifying sees that they are elsewhere.
 #[test]
-fn no_bit_is_skipped_in_which_tokens_differ() {
+fn verify_sees_a_directory_that_skips_a_bit_in_which_tokens_differ() {
     let tokens = [TokenId::MIN, TokenId([0x7e; 32]), TokenId::MAX];
-    let opened = open(resealed(&build(&tokens, fresh, 0), |bytes| {
+    let bytes = resealed(&build(&tokens, fresh, 0), |bytes| {
         bytes[136] = 1;
         // Behind header, records and postings, a page each.
-        let buckets = &mut bytes[3 * 4096 + 4..][..60];
-        buckets.fill(1);
-        buckets[59] = 3;
-    }));
-    assert!(matches!(opened, Err(Error::Damaged(_))), "{opened:?}");
+        bytes[3 * 4096 + 4..][..60].fill(3);
+    });
+    let found = damages(&open(bytes).unwrap());
+    assert!(found.iter().any(|damage| damage.part == "prefix directory"), "{found:?}");
+}
+
+/// What the tokens of the directory share says nothing of bits that are not skipped.
+#[test]
+fn a_directory_of_tokens_with_more_bits_than_are_skipped_is_damage() {
+    let tokens = KeyFamily::Dense64.generate(300, 5);
+    let bytes = build(&tokens, fresh, 0);
+    for (at, value) in [(336 + 31, 1), (136, 0), (137, 1)] {
+        let opened = open(resealed(&bytes, |bytes| bytes[at] = value)).map(|_| ());
+        assert!(matches!(opened, Err(Error::Damaged(_))), "byte {at}: {opened:?}");
+    }
+}
+
+/// A few tokens far from all others, on either side or both, do not crowd the others.
+#[test]
+fn outliers_are_left_out_of_the_map() {
+    let dense = |count: u64| (0..count).map(|id| TokenId::from((1 << 40) + 3 * id));
+    for (low, high) in [(0u8, 1u8), (1, 0), (1, 1), (9, 9)] {
+        let outliers =
+            |count: u8, first: u8| (0..count).map(move |index| TokenId([first + 5 * index; 32]));
+        let mut tokens: Vec<_> = dense(20_000).collect();
+        tokens.extend((0..u64::from(low)).map(TokenId::from));
+        tokens.extend(outliers(high, 0x80));
+        tokens.sort_unstable();
+        let segment = open(build(&tokens, fresh, 0)).unwrap();
+        assert!(!segment.header.has_fences, "{low} {high}");
+        assert!(segment.header.map.skip_bits > 150, "{low} {high}");
+        check(&segment, &tokens, fresh);
+        for sought in [[0x10; 32], [0x81; 32], [0xff; 32]].map(TokenId) {
+            let found = segment.find(&sought).unwrap();
+            assert_eq!(found.position, tokens.partition_point(|token| *token < sought));
+            assert_eq!(found.record.is_some(), tokens.contains(&sought));
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::format::layout::{
     BLOCK_LEN, BLOCK_RECORDS, DIRECTORY_LINE_LEN, FENCE_LEN, FENCE_RECORDS, KINDS_LINE_LEN,
     KINDS_PER_LINE, SectionId,
 };
+use crate::format::segment::Header;
 use crate::search::directory::Line;
 use crate::token::{BlockTime, Record};
 
@@ -23,8 +24,12 @@ use crate::token::{BlockTime, Record};
 const DAMAGES_MAX: usize = 1_000;
 
 impl<B: AsRef<[u8]> + Sync> Segment<B> {
-    /// Compares all chunks with their checksums, in parallel.
+    /// Compares all chunks with their checksums, in parallel, and looks at what is between
+    /// sections.
     pub(crate) fn check_all_chunks(&self) -> Result<()> {
+        if let Some(damage) = self.verify_gaps().into_iter().next() {
+            return Err(damage.into());
+        }
         (0..self.layout.checked_chunks())
             .into_par_iter()
             .try_for_each(|chunk| self.check_chunk(chunk))
@@ -49,8 +54,10 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         let bytes_per_block = self.file_len() / blocks as u64;
         let mut damages = self.verify_gaps();
         damages.extend(self.verify_directory_lines());
+        damages.extend(self.verify_header());
         let indexes = self.layout.section(SectionId::Directory).first_chunk;
-        damages.extend(self.verify_chunks(indexes..self.layout.checked_chunks()));
+        let indexes = (indexes..self.layout.checked_chunks()).into_par_iter();
+        damages.par_extend(indexes.filter_map(|chunk| damage_of(self.check_chunk(chunk))));
         let found: Result<Vec<Vec<Damage>>> = (0..blocks)
             .into_par_iter()
             .map(|block| {
@@ -69,6 +76,21 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
         damages.dedup();
         damages.truncate(DAMAGES_MAX);
         Ok(damages)
+    }
+
+    /// Header and footer still say what they said when the file was opened.
+    fn verify_header(&self) -> Option<Damage> {
+        match Header::decode(self.bytes.as_ref(), &self.path) {
+            Ok((header, _)) if header == self.header => None,
+            Ok(_) => Some(Damage {
+                path: self.path.clone(),
+                part: "segment header",
+                offset: 0,
+                expected: "what it said when the file was opened".into(),
+                found: "something else".into(),
+            }),
+            Err(error) => damage_of(Err(error)),
+        }
     }
 
     /// The chunks of the records of a block: a whole number of them.

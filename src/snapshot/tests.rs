@@ -38,7 +38,7 @@ fn segment(pairs: &[Pair], segment_id: u64) -> (Segment<Bytes>, File) {
     for pair in pairs {
         builder.push(&Record::from(*pair), Kind::Fresh).unwrap();
     }
-    builder.finish().unwrap().unwrap();
+    builder.finish(&mut |_| Ok(())).unwrap().unwrap();
     let path = format!("segment {segment_id}");
     let bytes = Bytes::map(&file).unwrap();
     let opened = Segment::open(bytes, Path::new(&path), Verification::FirstTouch);

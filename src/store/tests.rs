@@ -29,8 +29,8 @@ fn load(store: &Store, count: usize, seed: u64) -> Result<LoadReport> {
 const CALLS: [&str; 11] = [
     "create 0000000000000001.seg.tmp",
     "write 0000000000000001.seg.tmp",
-    "sync 0000000000000001.seg.tmp",
     "protect 0000000000000001.seg.tmp",
+    "sync 0000000000000001.seg.tmp",
     "rename 0000000000000001.seg.tmp 0000000000000001.seg",
     "sync directory",
     "create MANIFEST.tmp",
@@ -114,7 +114,7 @@ fn a_bottom_layer_with_kinds_is_refused() {
     for token in tokens {
         builder.push(&Record::new(token, BlockTime::default()), Kind::Tombstone).unwrap();
     }
-    contents.layers = vec![vec![builder.finish().unwrap().unwrap()]];
+    contents.layers = vec![vec![builder.finish(&mut |_| Ok(())).unwrap().unwrap()]];
     contents.next_file_id = 2;
     manifest::replace(&disk, &contents).unwrap();
     drop(store);

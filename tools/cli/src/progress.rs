@@ -56,8 +56,7 @@ impl Meter {
             // The bar before goes before this one comes.
             *stage = None;
         }
-        let Stage { bar, .. } = stage
-            .get_or_insert_with(|| Stage { name: name.to_string(), bar: bar(name, unit, total) });
+        let Stage { bar, .. } = stage.get_or_insert_with(|| Stage::new(name, unit, done, total));
         // It counts from the start, so that its rate is right once it is seen.
         bar.set_position(done);
         if bar.is_hidden() && self.started.elapsed() >= PATIENCE {
@@ -107,6 +106,16 @@ impl Meter {
         };
         self.show(&phase.to_string(), unit, done, total);
         goes_on()
+    }
+}
+
+impl Stage {
+    /// A stage of which so much was done already, perhaps before another one.
+    fn new(name: &str, unit: Unit, done: u64, total: Option<u64>) -> Self {
+        let bar = bar(name, unit, total).with_position(done);
+        // Its rate is that of what is done from now on.
+        bar.reset_eta();
+        Self { name: name.to_string(), bar }
     }
 }
 

@@ -26,7 +26,10 @@ fn pieces(bytes: u64) -> impl Iterator<Item = Vec<u8>> {
 /// A load from standard input in the least memory.
 fn begin(place: &Place, more: &[&str]) -> Child {
     let load = ["--json", "load", "store", "-", "--format", "raw", "--memory", MEMORY];
-    place.command(&[&load, more].concat()).stdin(Stdio::piped()).spawn().unwrap()
+    let mut command = place.command(&[&load, more].concat());
+    // As on a machine with many cores, each with memory of its own.
+    command.env("RAYON_NUM_THREADS", "16").env("MALLOC_ARENA_MAX", "128");
+    command.stdin(Stdio::piped()).spawn().unwrap()
 }
 
 /// Gives the load as much, and what comes last.
