@@ -247,11 +247,11 @@ impl Load<'_> {
             if buffer.len() >= self.memory.sort_records {
                 // The last token may come again: then it still has to be decided which
                 // record is kept.
-                let sorted = self.sort(&mut buffer)?;
-                let Some((last, others)) = sorted.split_last() else { continue };
-                self.spill(others, &mut batches, &mut spilled)?;
-                buffer.clear();
-                buffer.push(last);
+                if let Some((last, others)) = self.sort(&mut buffer)?.split_last() {
+                    self.spill(others, &mut batches, &mut spilled)?;
+                    buffer.clear();
+                    buffer.push(last);
+                }
             }
             buffer.push(record?);
             read += 1;
