@@ -1,6 +1,8 @@
 //! The store: a directory of segments and the manifest that names them.
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod tests;
 
 use std::fs::File;
@@ -105,29 +107,34 @@ impl Store {
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
         let is_new = create_directory(path)?;
-        let disk = RealDisk::new(path);
-        refuse_occupied(&disk)?;
-        let lock = lock(&disk)?;
+        let created = Self::create_on(Box::new(RealDisk::new(path)), options);
+        if is_new && created.is_err() {
+            // Only if it is empty, and nobody else has put something into it.
+            let _ = std::fs::remove_dir(path);
+        }
+        created
+    }
+
+    fn create_on(disk: Box<dyn Disk>, options: &Options) -> Result<Self> {
+        refuse_occupied(disk.as_ref())?;
+        let lock = lock(disk.as_ref())?;
         // Somebody may have been faster.
-        refuse_occupied(&disk)?;
+        refuse_occupied(disk.as_ref())?;
         let contents = ManifestContents {
             store_id: new_store_id()?,
             generation: 1,
             next_file_id: 1,
             layers: Vec::new(),
         };
-        if let Err(error) = manifest::replace(&disk, &contents) {
+        if let Err(error) = manifest::replace(disk.as_ref(), &contents) {
             // Leaves what was found, as far as that works. Whoever waits for this lock
             // opens it anew.
             for name in [manifest::MANIFEST, LOCK] {
                 let _ = disk.unlink(name);
             }
-            if is_new {
-                let _ = std::fs::remove_dir(path);
-            }
             return Err(error);
         }
-        Self::with(Box::new(disk), options, contents, Some(lock))
+        Self::with(disk, options, contents, Some(lock))
     }
 
     /// Opens a store for reading and writing.
@@ -140,13 +147,18 @@ impl Store {
     /// [`Error::NotAStore`], [`Error::Locked`] if another writer has it open,
     /// [`Error::Damaged`], [`Error::UnknownVersion`], [`Error::Io`].
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
-        let disk = RealDisk::new(path.as_ref());
+        Self::open_on(Box::new(RealDisk::new(path.as_ref())), options)
+    }
+
+    fn open_on(disk: Box<dyn Disk>, options: &Options) -> Result<Self> {
         // Without a manifest this is no store of ours, and no lock is left behind.
-        manifest::read(&disk)?.ok_or_else(|| manifest::missing(&disk))?;
-        let lock = lock(&disk)?;
+        let read =
+            || manifest::read(disk.as_ref())?.ok_or_else(|| manifest::missing(disk.as_ref()));
+        read()?;
+        let lock = lock(disk.as_ref())?;
         // What was read before the lock was taken may be outdated.
-        let contents = manifest::read(&disk)?.ok_or_else(|| manifest::missing(&disk))?;
-        let store = Self::with(Box::new(disk), options, contents, Some(lock))?;
+        let contents = read()?;
+        let store = Self::with(disk, options, contents, Some(lock))?;
         if let Some(writer) = &store.inner.writer {
             manifest::remove_leftovers(store.inner.disk.as_ref(), &writer.contents())?;
         }

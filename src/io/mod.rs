@@ -9,6 +9,8 @@ pub(crate) mod map;
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
+pub(crate) mod sim;
+#[cfg(test)]
 pub(crate) mod watched;
 
 use std::io;
