@@ -126,6 +126,45 @@ pub trait TokenStorageBackend {
     }
 }
 
+/// Whatever can be done with a backend can be done with one behind a pointer.
+impl<B: TokenStorageBackend + ?Sized> TokenStorageBackend for Box<B> {
+    fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
+        (**self).lookup(token)
+    }
+
+    fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
+        (**self).set(token, value)
+    }
+
+    fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
+        (**self).range_after(start)
+    }
+
+    fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
+        (**self).range_before(end)
+    }
+
+    fn len(&self) -> Result<u64> {
+        (**self).len()
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        (**self).is_empty()
+    }
+
+    fn search_signature(
+        &self,
+        token: &TokenId,
+        chunks: &Chunks,
+    ) -> Result<Walk<(TokenId, BlockTime)>> {
+        (**self).search_signature(token, chunks)
+    }
+
+    fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
+        (**self).sign(token, peer)
+    }
+}
+
 /// The walk over a backend's ranges.
 fn walk<B: TokenStorageBackend + ?Sized>(
     backend: &B,

@@ -5,11 +5,20 @@ mod mutant;
 mod mutants;
 
 use ringstore::testing::conformance::Suite;
-use ringstore::{LoadOptions, MemTokens, Options, ReDbTokens, Record, Store};
+use ringstore::{LoadOptions, MemTokens, Options, ReDbTokens, Record, Store, TokenStorageBackend};
 
 #[test]
 fn tokens_in_memory_conform() {
     Suite::new().cases(1_000).check(|records| Ok(records.iter().copied().collect::<MemTokens>()));
+}
+
+#[test]
+fn a_backend_behind_a_pointer_conforms() {
+    Suite::new().check(|records| {
+        let tokens: Box<dyn TokenStorageBackend> =
+            Box::new(records.iter().copied().collect::<MemTokens>());
+        Ok(tokens)
+    });
 }
 
 #[test]

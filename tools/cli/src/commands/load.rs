@@ -154,6 +154,9 @@ impl Input {
                 return Err(Failure::io("read", file)(io::ErrorKind::IsADirectory.into()));
             }
             bytes = metadata.is_file().then_some(metadata.len());
+            if let Some(bytes) = bytes {
+                format.check_len(&source.to_string(), bytes)?;
+            }
         }
         Ok(Self { source, format, bytes })
     }

@@ -49,6 +49,16 @@ impl Format {
             _ => None,
         }
     }
+
+    /// Whether an input of so many bytes can be whole records: better known before all of it
+    /// was read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadInput`] if the last one is cut.
+    pub fn check_len(self, name: &str, len: u64) -> Result<()> {
+        if self == Self::Raw { raw::check_len(name, len) } else { Ok(()) }
+    }
 }
 
 /// The records of an input, in its order.

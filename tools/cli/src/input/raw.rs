@@ -27,19 +27,27 @@ impl<R: BufRead> RawReader<R> {
         match length {
             Record::LEN => Ok(Some(bytemuck::pod_read_unaligned(&bytes))),
             0 => Ok(None),
-            _ => Err(Error::BadInput {
-                source_name: self.name.clone(),
-                text: false,
-                number: self.number,
-                reason: format!(
-                    "cut after {length} of {} bytes; the input's length, {}, is not a multiple of {}",
-                    Record::LEN,
-                    (self.number - 1) * Record::LEN as u64 + length as u64,
-                    Record::LEN,
-                ),
-            }),
+            _ => {
+                check_len(&self.name, (self.number - 1) * RECORD_LEN + length as u64).map(|()| None)
+            }
         }
     }
+}
+
+const RECORD_LEN: u64 = Record::LEN as u64;
+
+/// Fails where an input of so many bytes ends with a record that is cut.
+pub(super) fn check_len(name: &str, len: u64) -> Result<()> {
+    let rest = len % RECORD_LEN;
+    if rest == 0 {
+        return Ok(());
+    }
+    let reason = format!(
+        "cut after {rest} of {RECORD_LEN} bytes; the input's length, {len}, is not a multiple of \
+         {RECORD_LEN}"
+    );
+    let (source_name, number) = (name.to_string(), len / RECORD_LEN + 1);
+    Err(Error::BadInput { source_name, text: false, number, reason })
 }
 
 /// Fills `bytes`, or what is left of them at the end of the input; says how many.

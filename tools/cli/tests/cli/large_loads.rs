@@ -89,6 +89,17 @@ fn what_is_in_order_is_written_once() {
     place.ok(&["verify", "store"]);
 }
 
+/// Of a file this is known before anything is read.
+#[test]
+fn a_file_with_a_cut_record_is_refused_at_once() {
+    let place = Place::new();
+    place.write("one.csv", "1,2,3x\n");
+    place.write("cut.raw", vec![7; 3 * RECORD_LEN - 1]);
+    // Of the line that is wrong as well nothing is said.
+    place.run(&["load", "store", "one.csv", "cut.raw"]).fails(2, "cut.raw, record 3: cut after 71");
+    assert_eq!(place.names(), ["cut.raw", "one.csv"]);
+}
+
 /// Everything but one byte was read, sorted and written by then.
 #[test]
 fn a_record_that_is_cut_at_the_very_end_leaves_nothing() {
