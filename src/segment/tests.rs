@@ -348,6 +348,37 @@ fn verify_sees_wrong_fence_keys() {
     }
 }
 
+/// Between sections, where no checksum is of.
+#[test]
+fn opening_with_all_checked_sees_what_is_between_sections() {
+    let tokens = KeyFamily::Uniform.generate(300, 5);
+    let bytes = build(&tokens, fresh, 0);
+    let records = open(bytes.clone()).unwrap().layout.section(SectionId::Records);
+    let mut damaged = bytes.clone();
+    damaged[records.offset + records.len] = 1;
+    for (bytes, is_right) in [(bytes, true), (damaged, false)] {
+        let opened = Segment::open(bytes, Path::new("opened"), Verification::OnOpen);
+        assert_eq!(opened.is_ok(), is_right);
+    }
+}
+
+/// Also what was checked when the file was opened.
+#[test]
+fn verify_reads_header_and_footer_anew() {
+    let bytes = build(&KeyFamily::Uniform.generate(300, 5), fresh, 0);
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+    let mapped = Bytes::map(&file).unwrap();
+    let segment = Segment::open(mapped, Path::new("mapped"), Verification::FirstTouch).unwrap();
+    let damages = || segment.verify(&|_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(damages(), []);
+    for at in [0, 40, 100, 3_000, PAGE_LEN - 1, bytes.len() - 1] {
+        file.write_all_at(&[bytes[at] ^ 1], at as u64).unwrap();
+        assert!(damages().iter().any(|damage| damage.part.starts_with("segment")), "{at}");
+        file.write_all_at(&[bytes[at]], at as u64).unwrap();
+    }
+}
+
 /// Changes a segment's bytes and makes all its checksums right again.
 fn resealed(bytes: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
