@@ -218,6 +218,7 @@ impl Line {
 mod tests {
     use super::*;
     use crate::format::layout::{FENCED_LINE_RECORDS, LINE_RECORDS};
+    use crate::testing::keys::KeyFamily;
 
     #[test]
     fn shared_bits_are_counted() {
@@ -241,11 +242,16 @@ mod tests {
 
     fn check_map(tokens: &[TokenId]) {
         let (min, max) = (tokens.first().unwrap(), tokens.last().unwrap());
-        for records in [1, 7, 8, 64, 1_000, 1 << 20, (1 << 32) - 1] {
-            let map = BucketMap::new(records, LINE_RECORDS, min, max);
+        // Between any two tokens; the others are at the ends of such a map.
+        let [low, high] = [tokens.len() / 3, tokens.len() * 2 / 3].map(|at| &tokens[at]);
+        for (records, parts, (min, max)) in [1, 7, 8, 64, 1_000, 1 << 20, (1 << 32) - 1]
+            .into_iter()
+            .flat_map(|records| [(records, 0, (min, max)), (records, 64, (low, high))])
+        {
+            let map = BucketMap::beyond(parts, records, LINE_RECORDS, min, max);
             assert!(map.lines >= 1 && map.lines <= records.div_ceil(LINE_RECORDS));
             let mut last = None;
-            for token in tokens {
+            for token in [&TokenId::MIN].into_iter().chain(tokens).chain([&TokenId::MAX]) {
                 let place = map.place(token);
                 assert!((place.line as u64) < map.lines && place.bucket() < BUCKETS_PER_LINE);
                 assert!(Some(place) >= last, "{token} falls before its predecessor");
@@ -269,6 +275,26 @@ mod tests {
         check_map(&[TokenId::MIN]);
         check_map(&[TokenId::MIN, TokenId::from(1), TokenId::MAX]);
         check_map(&[TokenId([0x55; 32]), TokenId::MAX]);
+        for family in KeyFamily::ALL {
+            check_map(&family.generate(500, 1));
+        }
+    }
+
+    #[test]
+    fn a_span_is_all_tokens_with_the_same_leading_bits() {
+        let token = TokenId([0x5a; 32]);
+        assert_eq!(span(&token, 0), (TokenId::MIN, TokenId::MAX));
+        assert_eq!(span(&token, 256), (token, token));
+        let (low, high) = span(&token, 13);
+        assert_eq!(
+            (low.0[..3].to_vec(), high.0[..3].to_vec()),
+            (vec![0x5a, 0x58, 0], vec![0x5a, 0x5f, 0xff])
+        );
+        for bits in 0..=256 {
+            let (low, high) = span(&token, bits);
+            assert!(low <= token && token <= high);
+            assert!(bits == 256 || shared_bits(&low, &high) == bits, "{bits}");
+        }
     }
 
     #[test]
