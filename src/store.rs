@@ -156,6 +156,9 @@ impl Store {
             || manifest::read(disk.as_ref())?.ok_or_else(|| manifest::missing(disk.as_ref()));
         read()?;
         let lock = lock(disk.as_ref())?;
+        // A writer that was killed may have left names that are not durable yet. What is
+        // built on them now must not outlive them.
+        disk.sync_directory().map_err(Error::io("sync", disk.path()))?;
         // What was read before the lock was taken may be outdated.
         let contents = read()?;
         let store = Self::with(disk, options, contents, Some(lock))?;

@@ -100,6 +100,20 @@ impl SimDisk {
         self.state().fault = Some(fault);
     }
 
+    /// The disk after so many operations, with the power still on: nothing is lost yet of
+    /// what was not synced.
+    pub(crate) fn killed(&self, operations: usize) -> Self {
+        let now = self.state();
+        let killed = Self::with(now.start.clone());
+        let mut state = killed.state();
+        state.inodes.resize(now.inodes.len(), Vec::new());
+        for operation in &now.operations[..operations] {
+            state.enter(operation.clone());
+        }
+        drop(state);
+        killed
+    }
+
     /// The disks that a crash may leave after so many operations, each once.
     pub(crate) fn images(&self, operations: usize) -> Vec<Self> {
         let images = self.state().images(operations);

@@ -69,12 +69,11 @@ impl BucketMap {
         Self { skip_bits, low, high, base, scale: scale as u64, lines }
     }
 
-    /// Whether the tokens that fall there may differ in the bits that are skipped.
+    /// Whether a token has the bits that are skipped, so that its [`key`](Self::key) says
+    /// where it stands.
     #[inline]
-    pub(crate) fn is_mixed(&self, place: Place) -> bool {
-        let is_first = place.line == 0 && place.bucket() == 0;
-        let is_last = place.line as u64 == self.lines - 1 && place.bucket() == BUCKETS_PER_LINE - 1;
-        self.skip_bits > 0 && (is_first || is_last)
+    pub(crate) fn covers(&self, token: &TokenId) -> bool {
+        self.skip_bits == 0 || (self.low <= *token && *token <= self.high)
     }
 
     /// The eight bytes in which tokens from `low` to `high` differ first, as a number:

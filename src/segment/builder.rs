@@ -100,7 +100,7 @@ impl SegmentBuilder {
         self.kinds.finish(&self.records.file)?;
         let mut map = self.indexes.directory.map;
         if self.records.count < self.plan.records_max / 16 * 15 {
-            map = map_of(&self.records, LINE_RECORDS);
+            map = map_of(&self.records, LINE_RECORDS, map.lines);
         }
         complete(self.plan.ids, &self.records, self.indexes, self.kinds, map, progress).map(Some)
     }
@@ -115,7 +115,7 @@ impl RecordsWriter {
         progress: &mut dyn FnMut(Finishing) -> Result<()>,
     ) -> Result<SegmentEntry> {
         self.section.finish(&self.file)?;
-        let map = map_of(&self, LINE_RECORDS);
+        let map = map_of(&self, LINE_RECORDS, u64::MAX);
         let layout = layout_of(self.count, &map, false, false)?;
         let mut indexes = Indexes::new(map, &layout);
         self.for_each_block(progress, |block| {
@@ -170,9 +170,10 @@ impl Indexes {
     }
 }
 
-/// The map for records of which all is known.
-fn map_of(records: &RecordsWriter, line_records: u64) -> BucketMap {
-    BucketMap::new(records.count, line_records, &records.min, &records.last)
+/// The map for records of which all is known, with no more lines than there is room for.
+fn map_of(records: &RecordsWriter, line_records: u64, lines_max: u64) -> BucketMap {
+    let count = records.count.min(lines_max.saturating_mul(line_records));
+    BucketMap::new(count, line_records, &records.min, &records.last)
 }
 
 /// Brings all sections to where they belong, with a directory by `map`, and writes what
@@ -291,7 +292,8 @@ fn settle_directory(
         }
     }
     // So that fence keys find room, a directory that needs them has fewer lines.
-    let map = BucketMap::beyond(parts, records.count, FENCED_LINE_RECORDS, &bounds.0, &bounds.1);
+    let count = records.count.min(lines_max.saturating_mul(FENCED_LINE_RECORDS));
+    let map = BucketMap::beyond(parts, count, FENCED_LINE_RECORDS, &bounds.0, &bounds.1);
     write_directory_again(map, offset, records, progress)
 }
 

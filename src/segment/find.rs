@@ -42,7 +42,6 @@ impl<B: AsRef<[u8]>> Segment<B> {
         let place = self.header.map.place(token);
         let (start, end) = self.bucket_range(place)?;
         if end - start <= WINDOW_RECORDS
-            && !self.header.map.is_mixed(place)
             && let Some(window) = self.window(start)
         {
             self.check_records(start..end)?;
@@ -63,7 +62,8 @@ impl<B: AsRef<[u8]>> Segment<B> {
     }
 
     /// Finds a token among the first `len` records of a window; `None` if another one is
-    /// equal in the bits that are compared.
+    /// equal in the bits that are compared, or if one of them is not of the map, so that
+    /// those bits do not say which is larger.
     ///
     /// Looks at all of them without asking which, so that the processor goes on to what
     /// comes next while they are still on their way; and in place of those beyond `len`
@@ -76,8 +76,11 @@ impl<B: AsRef<[u8]>> Segment<B> {
         token: &TokenId,
     ) -> Option<Found<'a>> {
         let map = &self.header.map;
-        let key = map.key(token);
         let last = len.saturating_sub(1) % WINDOW_RECORDS;
+        if ![token, &window[0].token, &window[last].token].into_iter().all(|it| map.covers(it)) {
+            return None;
+        }
+        let key = map.key(token);
         let below = (0..WINDOW_RECORDS)
             .map(|i| usize::from((i < len) & (map.key(&window[i.min(last)].token) < key)));
         let position: usize = below.sum();

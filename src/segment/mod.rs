@@ -10,6 +10,8 @@ mod directory;
 pub(crate) mod find;
 mod kinds;
 pub(crate) mod matches;
+#[cfg(test)]
+mod outliers;
 pub(crate) mod reader;
 pub(crate) mod records;
 mod section;

@@ -38,11 +38,21 @@ fn record(token: TokenId, kind: Kind) -> Record {
 
 /// Builds a segment of sorted tokens; `spare` more than come are announced.
 fn build(tokens: &[TokenId], kind_of: impl Fn(usize) -> Kind, spare: u64) -> Vec<u8> {
+    build_within((tokens[0], tokens[tokens.len() - 1]), tokens, kind_of, spare)
+}
+
+/// The same with other bounds than the tokens have.
+pub(super) fn build_within(
+    bounds: (TokenId, TokenId),
+    tokens: &[TokenId],
+    kind_of: impl Fn(usize) -> Kind,
+    spare: u64,
+) -> Vec<u8> {
     let file = MemoryFile::default();
     let plan = SegmentPlan {
         ids: SegmentIds { store_id: [9; 16], segment_id: 5 },
         records_max: tokens.len() as u64 + spare,
-        bounds: (tokens[0], tokens[tokens.len() - 1]),
+        bounds,
     };
     let mut builder =
         SegmentBuilder::new(Box::new(file.clone()), PathBuf::from("built"), plan).unwrap();
@@ -56,15 +66,15 @@ fn build(tokens: &[TokenId], kind_of: impl Fn(usize) -> Kind, spare: u64) -> Vec
     bytes
 }
 
-fn open(bytes: Vec<u8>) -> Result<Segment<Vec<u8>>> {
+pub(super) fn open(bytes: Vec<u8>) -> Result<Segment<Vec<u8>>> {
     Segment::open(bytes, Path::new("opened"), Verification::FirstTouch)
 }
 
-fn fresh(_: usize) -> Kind {
+pub(super) fn fresh(_: usize) -> Kind {
     Kind::Fresh
 }
 
-fn mixed(index: usize) -> Kind {
+pub(super) fn mixed(index: usize) -> Kind {
     match index * index % 7 {
         0 => Kind::Update,
         1 => Kind::Tombstone,
@@ -77,7 +87,11 @@ fn damages(segment: &Segment<Vec<u8>>) -> Vec<crate::error::Damage> {
 }
 
 /// Compares everything that a segment answers with the tokens it was built from.
-fn check(segment: &Segment<Vec<u8>>, tokens: &[TokenId], kind_of: impl Fn(usize) -> Kind) {
+pub(super) fn check(
+    segment: &Segment<Vec<u8>>,
+    tokens: &[TokenId],
+    kind_of: impl Fn(usize) -> Kind,
+) {
     assert_eq!(segment.len(), tokens.len());
     assert_eq!((segment.min(), segment.max()), (&tokens[0], &tokens[tokens.len() - 1]));
     assert_eq!(damages(segment), []);

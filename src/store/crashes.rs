@@ -150,6 +150,31 @@ fn a_crash_in_a_load_after_one_that_failed() {
     assert!(images > 10_000, "{images}");
 }
 
+/// A process is killed, what it left is opened and perhaps loaded into, and then the power
+/// fails: what was seen once stays. Without a sync of the directory on opening it did not.
+#[test]
+fn what_was_opened_after_a_kill_outlives_the_power() {
+    let disk = SimDisk::default();
+    let store = create(&disk).unwrap();
+    load(&store).unwrap();
+    drop(store);
+    for moment in 0..=disk.operations() {
+        for loads in [false, true] {
+            let killed = disk.killed(moment);
+            let mut found = recover(&killed);
+            if loads && found != Holds::Everything {
+                load(&open(&killed).unwrap()).unwrap();
+                found = Holds::Everything;
+            }
+            for image in killed.images(killed.operations()) {
+                let later = recover(&image);
+                let is_same = later == found || found == Holds::NoStore && later == Holds::Nothing;
+                assert!(is_same, "{later:?} after {found:?}, moment {moment}");
+            }
+        }
+    }
+}
+
 /// Every call failing in every way, once and from then on: the store says so, goes on
 /// being read, and what is there afterwards is what it said.
 #[test]
