@@ -63,7 +63,7 @@ pub use challenge::{
 };
 pub use error::{Damage, Error, InvalidSignature, Result};
 pub use format::kinds::Kind;
-pub use load::{LoadOptions, LoadReport};
+pub use load::options::{LoadOptions, LoadReport};
 pub use options::{Options, Verification};
 pub use progress::{OnProgress, Phase, Progress};
 pub use segment::find::Found;

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 
 use rayon::prelude::*;
 
-use super::overlap::Batches;
+use super::batches::Batches;
 use crate::error::Result;
 use crate::format::layout::BLOCK_RECORDS;
 use crate::format::segment::shared_bits;
@@ -71,44 +71,40 @@ impl Buffer {
         self.keys.par_extend(indexes.map(|index| Key { part: 0, index }));
         sort(&mut self.keys, records);
         self.keys.dedup_by(|later, first| {
-            later.part == first.part && records.of(later).token == records.of(first).token
+            later.part == first.part
+                && record_of(records, later).token == record_of(records, first).token
         });
         Sorted { records, order: Some(&self.keys) }
     }
 }
 
-trait OfKey {
-    fn of(&self, key: &Key) -> &Record;
-}
-
-impl OfKey for [Record] {
-    #[inline]
-    fn of(&self, key: &Key) -> &Record {
-        &self[key.index as usize]
-    }
+#[inline]
+fn record_of<'a>(records: &'a [Record], key: &Key) -> &'a Record {
+    &records[key.index as usize]
 }
 
 /// Sorts keys by token, those of one token with the one to keep first.
 fn sort(keys: &mut [Key], records: &[Record]) {
     if keys.len() <= SMALL {
         keys.sort_unstable_by_key(|key| {
-            let record = records.of(key);
+            let record = record_of(records, key);
             (record.token, Reverse(record.time()), key.index)
         });
         return;
     }
-    let tokens = || keys.par_iter().map(|key| records.of(key).token);
+    let tokens = || keys.par_iter().map(|key| record_of(records, key).token);
     let (Some(min), Some(max)) = (tokens().min(), tokens().max()) else { return };
     if min == max {
         // Only the one to keep has to be where it belongs.
-        let rank = |(_, key): &(usize, &Key)| (Reverse(records.of(key).time()), key.index);
+        let rank = |(_, key): &(usize, &Key)| (Reverse(record_of(records, key).time()), key.index);
         if let Some((best, _)) = keys.par_iter().enumerate().min_by_key(rank) {
             keys.swap(0, best);
         }
         return;
     }
     let skip_bits = shared_bits(&min, &max);
-    keys.par_iter_mut().for_each(|key| key.part = window(&records.of(key).token, skip_bits));
+    keys.par_iter_mut()
+        .for_each(|key| key.part = window(&record_of(records, key).token, skip_bits));
     keys.par_sort_unstable();
     keys.par_chunk_by_mut(|a, b| a.part == b.part)
         .filter(|group| group.len() > 1)
@@ -132,7 +128,9 @@ impl Sorted<'_> {
     pub(super) fn bounds(self) -> Option<(TokenId, TokenId)> {
         let ends = match self.order {
             None => (self.records.first()?, self.records.last()?),
-            Some(keys) => (self.records.of(keys.first()?), self.records.of(keys.last()?)),
+            Some(keys) => {
+                (record_of(self.records, keys.first()?), record_of(self.records, keys.last()?))
+            }
         };
         Some((ends.0.token, ends.1.token))
     }
@@ -150,7 +148,7 @@ impl Sorted<'_> {
         let gather = |batch: &mut Vec<Record>| {
             let (keys, after) = rest.split_at(rest.len().min(BATCH_RECORDS));
             rest = after;
-            batch.par_extend(keys.par_iter().map(|key| *self.records.of(key)));
+            batch.par_extend(keys.par_iter().map(|key| *record_of(self.records, key)));
             Ok(())
         };
         batches.overlap(gather, |batch| batch.chunks(BLOCK_RECORDS).try_for_each(&mut visit))
@@ -165,7 +163,7 @@ impl Sorted<'_> {
             }
             Some(keys) => {
                 let (last, keys) = keys.split_last()?;
-                Some((*self.records.of(last), Self { order: Some(keys), ..self }))
+                Some((*record_of(self.records, last), Self { order: Some(keys), ..self }))
             }
         }
     }

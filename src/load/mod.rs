@@ -7,21 +7,20 @@
 //! first run is written where the segment's records belong. So what comes in order is
 //! written once, and just the indexes are added in the end.
 
+mod batches;
 mod buffer;
 mod merge;
-mod overlap;
+pub(crate) mod options;
 mod runs;
 #[cfg(test)]
 mod tests;
 
-use std::ops::ControlFlow;
-use std::path::Path;
-
 use bytemuck::Zeroable;
 
+use self::batches::Batches;
 use self::buffer::{BYTES_PER_RECORD, Buffer, Sorted};
 use self::merge::Merge;
-use self::overlap::Batches;
+use self::options::{LoadOptions, LoadReport};
 use self::runs::{Run, RunsWriter};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
@@ -30,7 +29,7 @@ use crate::format::manifest::SegmentEntry;
 use crate::io::disk::RealDisk;
 use crate::io::{Disk, DiskFile};
 use crate::manifest::{segment_name, temporary_name};
-use crate::progress::{OnProgress, Phase, Progress, UNWATCHED};
+use crate::progress::Phase;
 use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
 use crate::segment::records::{Finishing, RecordsWriter};
 use crate::token::{Record, TokenId};
@@ -44,82 +43,6 @@ const WORKING_BYTES: u64 = 32 << 20;
 
 /// A run is read in pieces that are no smaller.
 const PIECE_BYTES: u64 = 256 << 10;
-
-/// How to load.
-#[derive(Clone, Copy)]
-pub struct LoadOptions<'a> {
-    progress: OnProgress<'a>,
-    memory_bytes: u64,
-    temporary_directory: Option<&'a Path>,
-}
-
-impl<'a> LoadOptions<'a> {
-    /// The least memory that a load works with: 64 MiB.
-    pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
-
-    /// The memory that a load uses if nothing else is said: 1 GiB.
-    pub const MEMORY_BYTES_DEFAULT: u64 = 1 << 30;
-
-    /// The defaults.
-    pub fn new() -> Self {
-        Self {
-            progress: UNWATCHED,
-            memory_bytes: Self::MEMORY_BYTES_DEFAULT,
-            temporary_directory: None,
-        }
-    }
-
-    /// Sets who is told how far the load has come, again and again, and may stop it.
-    #[must_use]
-    pub fn progress(self, progress: OnProgress<'a>) -> Self {
-        Self { progress, ..self }
-    }
-
-    /// Sets how many bytes of memory the load may use, at least
-    /// [`MEMORY_BYTES_MIN`](Self::MEMORY_BYTES_MIN).
-    ///
-    /// 88 bytes for each record make it unnecessary to write any of them twice. Input
-    /// that is in order needs no more than the least, however long it is. In addition to
-    /// this the input's own memory is used, and a thousandth of the size of the store.
-    #[must_use]
-    pub fn memory_bytes(self, memory_bytes: u64) -> Self {
-        Self { memory_bytes, ..self }
-    }
-
-    /// Sets the directory for temporary files; the store's own if nothing is said. They
-    /// take 72 bytes a record where the memory has no room for all, and twice that where
-    /// it is far too small. They have no names, and are gone however the load ends.
-    #[must_use]
-    pub fn temporary_directory(self, directory: &'a Path) -> Self {
-        Self { temporary_directory: Some(directory), ..self }
-    }
-
-    fn report(&self, phase: Phase, done: u64, total: Option<u64>) -> Result<()> {
-        match (self.progress)(Progress { phase, done, total }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Interrupted),
-        }
-    }
-}
-
-impl Default for LoadOptions<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// What a load did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LoadReport {
-    /// Records taken from the input.
-    pub read: u64,
-    /// Tokens stored.
-    pub stored: u64,
-    /// Records dropped because the same token came with a newer time, or came before.
-    pub duplicates: u64,
-    /// Records written to temporary files, because memory had no room for all of them.
-    pub spilled: u64,
-}
 
 /// The memory for records, in records.
 #[derive(Clone, Copy)]
@@ -267,7 +190,7 @@ impl Load<'_> {
         } else {
             self.spill(sorted, &mut batches, &mut spilled)?;
             match spilled.first.take() {
-                Some(records) => self.write_indexes(records)?,
+                Some(records) => Some(records.into_segment(self.ids, &mut self.finishing())?),
                 None => self.write_merged(&mut spilled, buffer.into_memory(), &mut batches)?,
             }
         };
@@ -341,11 +264,6 @@ impl Load<'_> {
         // The file lives on without its name until it was read.
         self.disk.unlink(&self.name).map_err(Error::io("remove", &path))?;
         Ok(Run::of_file(file, path, bytes, bounds))
-    }
-
-    /// Makes a segment of the only run there is.
-    fn write_indexes(&self, records: RecordsWriter) -> Result<Option<SegmentEntry>> {
-        records.into_segment(self.ids, &mut self.finishing()).map(Some)
     }
 
     /// Reports what is done in the end.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::io::watched::WatchedDisk;
 use crate::options::Verification;
+use crate::progress::Progress;
 use crate::segment::reader::Segment;
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;

@@ -2,16 +2,18 @@
 //!
 //! Ids are hashes more often than not, so a token's leading bits say where it lies
 //! almost exactly. The directory maps them linearly onto *buckets* of one or two records,
-//! sixty of which share a *line* of 64 bytes: the position at which the line
-//! begins, and, in a byte each, how many records on each bucket ends. So one access to
-//! memory says which few records a token can be among.
+//! sixty of which share a *line* of 64 bytes: the position at which the line begins, and,
+//! in a byte each, how many records on each bucket ends. So one access to memory says
+//! which few records a token can be among.
 //!
 //! Bits that the tokens share say nothing and are skipped, so that small numbers in 32
 //! bytes spread as well as hashes do. A few tokens far from all others do not spoil that:
-//! the map is of the others, and they are in its first and its last bucket. Where keys crowd, a byte
-//! cannot count them; it then says 255, *or more*, and a bucket ends where the next
-//! line begins. Such buckets are full of records, and the fence keys, the tokens of
-//! every 128th record, find the right ones; see [`Segment`](crate::Segment).
+//! the map is of the others, and those few are in its first and its last bucket.
+//!
+//! Where keys crowd, a byte cannot count them; it then says 255, *or more*, and a bucket
+//! ends where the next line begins. Such buckets are full of records, and the fence keys,
+//! the tokens of every 128th record, find the right ones; see
+//! [`Segment`](crate::Segment).
 
 use crate::format::layout::{BUCKETS_PER_LINE, DIRECTORY_LINE_LEN};
 use crate::format::segment::{BucketMap, shared_bits, span};

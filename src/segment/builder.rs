@@ -279,7 +279,8 @@ fn settle_directory(
     }
     // A few tokens far from all others?
     let mut bounds = (records.min, records.last);
-    let most = records.bounds_of_most()?;
+    let few = records.count / FEW_PARTS;
+    let most = (records.read_token(few)?, records.read_token(records.count - 1 - few)?);
     let map = BucketMap::beyond(MOST_PARTS, records.count, LINE_RECORDS, &most.0, &most.1);
     let mut parts = 0;
     if map.lines <= lines_max {
@@ -297,16 +298,11 @@ fn settle_directory(
     write_directory_again(map, offset, records, progress)
 }
 
-/// Most records are all but this part of them at either end.
-const MOST_PARTS: u64 = 64;
+/// Most records are those between the ones that have this part of them below and above.
+const FEW_PARTS: u64 = MOST_PARTS + 2;
 
-impl RecordsWriter {
-    /// The tokens between which most of the records are.
-    fn bounds_of_most(&self) -> Result<(TokenId, TokenId)> {
-        let few = self.count / (MOST_PARTS + 2);
-        Ok((self.read_token(few)?, self.read_token(self.count - 1 - few)?))
-    }
-}
+/// How many times as long the range of most records is as what is added to either end.
+const MOST_PARTS: u64 = 64;
 
 fn layout_of(records: u64, map: &BucketMap, has_kinds: bool, has_fences: bool) -> Result<Layout> {
     Layout::of(Shape { records, lines: map.lines, has_kinds, has_fences })

@@ -1,4 +1,4 @@
-//! Doing two things at once.
+//! Making the next records while the ones before are used.
 
 use crate::error::Result;
 use crate::token::Record;
