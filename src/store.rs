@@ -24,9 +24,9 @@ use crate::manifest::{self, segment_name};
 use crate::options::{Options, Verification};
 use crate::progress::{OnProgress, Phase, Progress};
 use crate::segment::builder::SegmentIds;
+use crate::segment::layer::Layer;
 use crate::segment::reader::Segment;
 use crate::snapshot::Snapshot;
-use crate::snapshot::layer::Layer;
 use crate::token::Record;
 
 /// The file that a writer holds a lock on.

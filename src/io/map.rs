@@ -17,8 +17,7 @@ use memmap2::Mmap;
 #[derive(Debug)]
 pub(crate) enum Bytes {
     Mapped(Mmap),
-    #[cfg(test)]
-    Copied(Vec<u8>),
+    Owned(Vec<u8>),
 }
 
 impl Bytes {
@@ -38,8 +37,7 @@ impl AsRef<[u8]> for Bytes {
     fn as_ref(&self) -> &[u8] {
         match self {
             Self::Mapped(map) => map,
-            #[cfg(test)]
-            Self::Copied(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
         }
     }
 }

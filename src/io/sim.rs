@@ -400,7 +400,7 @@ impl DiskFile for SimFile {
     }
 
     fn map(&self) -> io::Result<Bytes> {
-        Ok(Bytes::Copied(self.disk.state().inodes[self.inode].clone()))
+        Ok(Bytes::Owned(self.disk.state().inodes[self.inode].clone()))
     }
 }
 

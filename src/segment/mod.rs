@@ -9,6 +9,7 @@ mod check;
 mod directory;
 pub(crate) mod find;
 mod kinds;
+pub(crate) mod layer;
 pub(crate) mod matches;
 #[cfg(test)]
 mod outliers;

@@ -1,6 +1,5 @@
 //! What a store held at one moment, and all the ways to read it.
 
-pub(crate) mod layer;
 pub(crate) mod range;
 #[cfg(test)]
 mod tests;
@@ -10,9 +9,8 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::segment::layer::Layer;
 use crate::token::{BlockTime, Record, TokenId};
-
-use layer::Layer;
 
 /// What a store held at one moment.
 ///

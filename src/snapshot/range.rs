@@ -6,8 +6,8 @@ use std::ops::RangeBounds;
 use std::sync::Arc;
 
 use super::Snapshot;
-use super::layer::Layer;
 use crate::error::{Error, Result};
+use crate::segment::layer::Layer;
 use crate::token::{BlockTime, Record, TokenId};
 
 /// Records that are checked at a time when they are taken one by one: about a page.

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Snapshot;
-use super::layer::Layer;
 use crate::challenge::Leg;
 use crate::error::{Error, Result};
 use crate::format::PAGE_LEN;
@@ -17,6 +16,7 @@ use crate::format::layout::BLOCK_RECORDS;
 use crate::io::map::Bytes;
 use crate::options::Verification;
 use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
+use crate::segment::layer::Layer;
 use crate::segment::reader::Segment;
 use crate::testing::keys::{KeyFamily, with_values};
 use crate::testing::oracle::Oracle;

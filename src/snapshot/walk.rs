@@ -5,10 +5,10 @@
 //! is, and how many lie between follows from the positions.
 
 use super::Snapshot;
-use super::layer::Layer;
 use crate::challenge::{CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Walk};
 use crate::error::Result;
 use crate::segment::find::Found;
+use crate::segment::layer::Layer;
 use crate::token::{BlockTime, TokenId};
 
 /// How a walk went, without what it met.

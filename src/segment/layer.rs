@@ -4,11 +4,11 @@
 
 use std::ops::Range;
 
+use super::find::Found;
+use super::reader::Segment;
 use crate::challenge::Direction;
 use crate::error::Result;
 use crate::io::map::Bytes;
-use crate::segment::find::Found;
-use crate::segment::reader::Segment;
 use crate::token::{Record, TokenId};
 
 /// Segments in the order of their keys.
