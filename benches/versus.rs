@@ -11,7 +11,7 @@
 use std::hint::black_box;
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ringstore::testing::keys::with_values;
 use ringstore::testing::random::Random;
@@ -20,80 +20,14 @@ use ringstore::{
     Snapshot, Store, TokenId, TokenStorageBackend, Verification, chunks, walk_ring,
 };
 
+use turns::{Workload, run_in_turns};
+
+mod turns;
+
 const RANGE_RECORDS: usize = 1_000;
 
 /// Different tokens asked for, in turns.
 const QUERIES: usize = 1_000_000;
-
-const WARM_UP_ROUNDS: usize = 2;
-
-/// Operations of one engine in one round; slow ones get fewer.
-struct Workload<'a> {
-    name: &'static str,
-    /// What one operation is.
-    unit: &'static str,
-    target: f64,
-    contestants: Vec<Contestant<'a>>,
-}
-
-struct Contestant<'a> {
-    name: &'static str,
-    operations: usize,
-    run: Box<dyn FnMut(usize) + 'a>,
-    times: Vec<Duration>,
-}
-
-impl<'a> Workload<'a> {
-    fn new(name: &'static str, unit: &'static str, target: f64) -> Self {
-        Self { name, unit, target, contestants: Vec::new() }
-    }
-
-    /// Adds an engine; `run` is given the number of the operation.
-    fn with(mut self, name: &'static str, operations: usize, run: impl FnMut(usize) + 'a) -> Self {
-        let times = Vec::new();
-        self.contestants.push(Contestant { name, operations, run: Box::new(run), times });
-        self
-    }
-
-    /// Lets each contestant run, another one first in each round: whoever follows itself
-    /// finds more in the caches than whoever follows another.
-    fn round(&mut self, round: usize, timed: bool) {
-        let count = self.contestants.len();
-        self.contestants.rotate_left(round % count);
-        for contestant in &mut self.contestants {
-            let first = round * contestant.operations;
-            let start = Instant::now();
-            for operation in first..first + contestant.operations {
-                (contestant.run)(operation);
-            }
-            if timed {
-                contestant.times.push(start.elapsed());
-            }
-        }
-        self.contestants.rotate_right(round % count);
-    }
-
-    /// The first contestant is the one that the others are compared with.
-    fn report(&mut self) {
-        println!("{}: one operation is {}; aim: {} x redb", self.name, self.unit, self.target);
-        let nanos: Vec<f64> = self.contestants.iter_mut().map(Contestant::median_nanos).collect();
-        for (contestant, each) in self.contestants.iter().zip(&nanos) {
-            println!("    {:<26} {:>12} {:>9.2} x", contestant.name, human(*each), each / nanos[0]);
-        }
-    }
-}
-
-impl Contestant<'_> {
-    fn median_nanos(&mut self) -> f64 {
-        self.times.sort_unstable();
-        let middle = self.times[self.times.len() / 2];
-        middle.as_nanos() as f64 / self.operations as f64
-    }
-}
-
-fn human(nanos: f64) -> String {
-    if nanos < 1_000.0 { format!("{nanos:.0} ns") } else { format!("{:.2} us", nanos / 1e3) }
-}
 
 struct Arguments {
     tokens: usize,
@@ -142,36 +76,31 @@ fn main() -> Result<()> {
     let miss = |i: usize| misses[i % QUERIES];
 
     let mut workloads = [
-        Workload::new("lookup, hit", "one token", 10.0)
+        Workload::new("lookup, hit", "one token", "10 x redb")
             .with("ringstore", 200_000, |i| drop(black_box(snapshot.get(&hit(i)))))
             .with("ringstore, never checked", 200_000, |i| drop(black_box(unchecked.get(&hit(i)))))
             .with("redb", 100_000, |i| drop(black_box(redb.lookup(&hit(i))))),
-        Workload::new("lookup, miss", "one token", 10.0)
+        Workload::new("lookup, miss", "one token", "10 x redb")
             .with("ringstore", 200_000, |i| drop(black_box(snapshot.get(&miss(i)))))
             .with("redb", 100_000, |i| drop(black_box(redb.lookup(&miss(i))))),
-        Workload::new("signature", "a lookup, a hash, a walk, ten records", 500.0)
+        Workload::new("signature", "a lookup, a hash, a walk, ten records", "500 x redb")
             .with("ringstore", 50_000, |i| drop(black_box(snapshot.sign(&hit(i), &peer))))
             .with("ringstore, never checked", 50_000, |i| {
                 drop(black_box(unchecked.sign(&hit(i), &peer)));
             })
             .with("redb, iterator walk", 100, |i| sign_by_iterator(&redb, &hit(i), &peer))
             .with("redb, cursor walk", 100, |i| drop(black_box(redb.sign(&hit(i), &peer)))),
-        Workload::new("scan up", "1,000 records", 15.0)
+        Workload::new("scan up", "1,000 records", "15 x redb")
             .with("ringstore, iterator", 2_000, |i| scan(snapshot.range(hit(i)..)))
             .with("ringstore, slices", 2_000, |i| scan_slices(&snapshot, hit(i)))
             .with("redb, iterator", 300, |i| scan(redb.range(hit(i)..).expect("a range")))
             .with("redb, cursor", 300, |i| scan(redb.range_after(&hit(i)).expect("a range"))),
-        Workload::new("scan down", "1,000 records", 15.0)
+        Workload::new("scan down", "1,000 records", "15 x redb")
             .with("ringstore, iterator", 2_000, |i| scan(snapshot.range(..hit(i)).rev()))
             .with("redb, iterator", 300, |i| scan(redb.range(..hit(i)).expect("a range").rev()))
             .with("redb, cursor", 300, |i| scan(redb.range_before(&hit(i)).expect("a range"))),
     ];
-    for workload in &mut workloads {
-        for round in 0..rounds + WARM_UP_ROUNDS {
-            workload.round(round, round >= WARM_UP_ROUNDS);
-        }
-        workload.report();
-    }
+    run_in_turns(&mut workloads, rounds);
     Ok(())
 }
 

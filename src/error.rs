@@ -25,12 +25,27 @@ pub enum Error {
 
     /// The last step of a change failed, so that it may be on disk or not.
     #[error(
-        "cannot sync {}: {source}; whether the change is on disk is not known: open the store anew",
+        "cannot write {} durably: {source}; whether the change is on disk is not known: open the store anew",
         path.display()
     )]
     OutcomeUnknown {
-        /// The directory whose sync failed.
+        /// The file or directory that could not be written or synced.
         path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+
+    /// There is no room on the disk. Nothing of the change was written; the same call works
+    /// once there is room.
+    #[error(
+        "no room for {needed} bytes of {}: {source}; make room, then do it again",
+        path.display()
+    )]
+    NoSpace {
+        /// The file that was to be made.
+        path: PathBuf,
+        /// Bytes it was to have.
+        needed: u64,
         /// What the operating system answered.
         source: io::Error,
     },

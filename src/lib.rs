@@ -36,14 +36,18 @@ compile_error!("ringstore runs on Linux and other Unix systems; Windows is not s
 compile_error!("ringstore maps whole files into memory and needs a 64-bit target");
 
 mod backend;
+mod batch;
 mod challenge;
+mod delta;
 mod error;
 pub mod format;
 mod io;
 mod load;
+mod log;
 mod manifest;
 mod options;
 mod progress;
+mod recover;
 mod search;
 mod segment;
 mod sign;
@@ -57,6 +61,7 @@ pub use backend::mem::MemTokens;
 #[cfg(feature = "redb")]
 pub use backend::redb::ReDbTokens;
 pub use backend::{RangeIter, TokenStorageBackend};
+pub use batch::{Batch, Committed, Condition};
 pub use challenge::{
     CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Passed, Signature, Signed, TokenBlock, Walk, chunks,
     walk_ring,
@@ -64,8 +69,9 @@ pub use challenge::{
 pub use error::{Damage, Error, InvalidSignature, Result};
 pub use format::kinds::Kind;
 pub use load::options::{LoadOptions, LoadReport};
-pub use options::{Options, Verification};
+pub use options::{Durability, Options, Verification};
 pub use progress::{OnProgress, Phase, Progress};
+pub use recover::Recovery;
 pub use segment::find::Found;
 pub use segment::reader::Segment;
 pub use snapshot::Snapshot;

@@ -8,40 +8,15 @@ use std::io;
 
 use crate::error::{Damage, Error, Result};
 use crate::format::manifest::ManifestContents;
+use crate::format::names::{
+    MANIFEST, is_log, is_segment, is_temporary, log_name, segment_name, temporary_name,
+};
 use crate::format::segment::{StoreIdBytes, segment_store_id};
 use crate::io::{Disk, DiskFile};
-
-/// The manifest's name.
-pub(crate) const MANIFEST: &str = "MANIFEST";
 
 /// No manifest is longer: half a million segments. What is read of a longer file has
 /// a checksum that is wrong.
 const LEN_MAX: usize = 64 << 20;
-
-/// How names end of files that are being written.
-const TEMPORARY: &str = ".tmp";
-
-/// The name of a segment's file.
-pub(crate) fn segment_name(id: u64) -> String {
-    format!("{id:016x}.seg")
-}
-
-/// The name of a file until it is complete.
-pub(crate) fn temporary_name(name: &str) -> String {
-    format!("{name}{TEMPORARY}")
-}
-
-/// Whether a name is that of a segment.
-fn is_segment(name: &str) -> bool {
-    name.strip_suffix(".seg").is_some_and(|id| {
-        id.len() == 16 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    })
-}
-
-/// Whether a name is one that the store gives to files that are being written.
-pub(crate) fn is_temporary(name: &str) -> bool {
-    name.strip_suffix(TEMPORARY).is_some_and(|name| name == MANIFEST || is_segment(name))
-}
 
 /// Reads the manifest; `None` if there is none.
 pub(crate) fn read(disk: &dyn Disk) -> Result<Option<ManifestContents>> {
@@ -55,6 +30,22 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<Option<ManifestContents>> {
         }
         Err(error) => Err(Error::io("read", &path)(error)),
     }
+}
+
+/// What the next manifest begins with: the same contents, and a file number for itself.
+pub(crate) fn next(disk: &dyn Disk, contents: &ManifestContents) -> Result<ManifestContents> {
+    let (Some(generation), Some(next_file_id)) =
+        (contents.generation.checked_add(1), contents.next_file_id.checked_add(1))
+    else {
+        return Err(Error::from(Damage {
+            path: disk.path_of(MANIFEST),
+            part: "manifest",
+            offset: 32,
+            expected: "a generation and a file number that can grow".into(),
+            found: "the last one".into(),
+        }));
+    };
+    Ok(ManifestContents { generation, next_file_id, ..contents.clone() })
 }
 
 /// Makes these the contents of the store, durably.
@@ -76,6 +67,12 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
         let _ = disk.unlink(&temporary);
     }
     written?;
+    sync_names(disk)
+}
+
+/// Makes names durable. Where that fails, nobody knows which of them the disk has, and
+/// asking again would not tell.
+pub(crate) fn sync_names(disk: &dyn Disk) -> Result<()> {
     disk.sync_directory()
         .map_err(|source| Error::OutcomeUnknown { path: disk.path().to_path_buf(), source })
 }
@@ -83,7 +80,7 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
 /// Fails where there are segments of another store, none of which is named: then the
 /// manifest is not the one that belongs here.
 pub(crate) fn refuse_foreign(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
-    for name in unnamed(disk, contents)? {
+    for name in unnamed(disk, contents)?.into_iter().filter(|name| is_segment(name)) {
         let foreign = match disk.open(&name) {
             Ok(file) => store_id(file.as_ref()).is_some_and(|id| id != contents.store_id),
             // Removed meanwhile.
@@ -102,12 +99,13 @@ pub(crate) fn refuse_foreign(disk: &dyn Disk, contents: &ManifestContents) -> Re
     Ok(())
 }
 
-/// Segments that the manifest does not name.
+/// Segments and logs that the manifest does not name.
 fn unnamed(disk: &dyn Disk, contents: &ManifestContents) -> Result<Vec<String>> {
+    let segments = contents.layers.iter().flatten().map(|entry| segment_name(entry.segment_id));
     let named: Vec<_> =
-        contents.layers.iter().flatten().map(|entry| segment_name(entry.segment_id)).collect();
+        segments.chain(contents.logs.iter().map(|entry| log_name(entry.log_id))).collect();
     let mut names = disk.list().map_err(Error::io("list", disk.path()))?;
-    names.retain(|name| is_segment(name) && !named.contains(name));
+    names.retain(|name| (is_segment(name) || is_log(name)) && !named.contains(name));
     Ok(names)
 }
 
@@ -132,7 +130,7 @@ pub(crate) fn remove_leftovers(disk: &dyn Disk, contents: &ManifestContents) -> 
 pub(crate) fn missing(disk: &dyn Disk) -> Error {
     let path = disk.path().to_path_buf();
     let found = match disk.list() {
-        Ok(names) if names.iter().any(|name| is_segment(name)) => {
+        Ok(names) if names.iter().any(|name| is_segment(name) || is_log(name)) => {
             return Error::from(Damage {
                 path: disk.path_of(MANIFEST),
                 part: "manifest",
@@ -148,29 +146,4 @@ pub(crate) fn missing(disk: &dyn Disk) -> Error {
         Err(error) => return Error::io("list", &path)(error),
     };
     Error::NotAStore { path, found }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_our_own_names_are_ours() {
-        for name in ["00000000000000ff.seg", "00000000000000ff.seg.tmp", "MANIFEST.tmp"] {
-            assert!(is_segment(name) || is_temporary(name), "{name}");
-        }
-        for name in [
-            "MANIFEST",
-            "LOCK",
-            "ff.seg",
-            "00000000000000FF.seg",
-            "00000000000000ff.seg.bak",
-            "../x.seg",
-            "x.tmp",
-        ] {
-            assert!(!is_segment(name) && !is_temporary(name), "{name}");
-        }
-        assert!(is_segment(&segment_name(u64::MAX)));
-        assert!(is_temporary(&temporary_name(&segment_name(0))));
-    }
 }

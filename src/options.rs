@@ -33,19 +33,50 @@ pub enum Verification {
     Never,
 }
 
+/// When a commit is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Once it is on disk: it survives the power.
+    #[default]
+    Synced,
+    /// Once the operating system has it: it survives the process, but not the power. It is
+    /// on disk after the next commit that is synced, or [`sync`](crate::Store::sync).
+    Buffered,
+}
+
 /// Options for opening a store.
 ///
 /// ```
-/// use ringstore::{Options, Verification};
-/// let options = Options::new().verification(Verification::OnOpen);
+/// use ringstore::{Durability, Options, Verification};
+/// let options =
+///     Options::new().verification(Verification::OnOpen).durability(Durability::Buffered);
 /// # let _ = options;
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     pub(crate) verification: Verification,
+    pub(crate) durability: Durability,
+    pub(crate) log_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            verification: Verification::default(),
+            durability: Durability::default(),
+            log_bytes: Self::LOG_BYTES,
+        }
+    }
 }
 
 impl Options {
+    /// Bytes of a log, unless another number is [set](Self::log_bytes): 16 MiB.
+    pub const LOG_BYTES: u64 = 16 << 20;
+
+    /// The least that a log may have.
+    pub const LOG_BYTES_MIN: u64 = 4 << 10;
+
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -55,6 +86,23 @@ impl Options {
     #[must_use]
     pub fn verification(mut self, verification: Verification) -> Self {
         self.verification = verification;
+        self
+    }
+
+    /// Sets when a commit is acknowledged, unless it says so itself.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets how many bytes a log takes on disk; no less than
+    /// [`LOG_BYTES_MIN`](Self::LOG_BYTES_MIN). What does not fit begins another one.
+    ///
+    /// A larger log is begun less often; opening a store that was not closed takes longer.
+    #[must_use]
+    pub fn log_bytes(mut self, bytes: u64) -> Self {
+        self.log_bytes = bytes.max(Self::LOG_BYTES_MIN);
         self
     }
 }

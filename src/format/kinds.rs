@@ -17,6 +17,33 @@ pub enum Kind {
     Tombstone,
 }
 
+/// What two entries for one token in neighbouring layers come to in one layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Merged {
+    /// The newer value, of this kind.
+    Entry(Kind),
+    /// The older entry put it there, the newer one removed it.
+    Nothing,
+    /// No two entries follow one another like this.
+    Impossible,
+}
+
+impl Kind {
+    /// What an entry of this kind comes to with one of the layer below it.
+    pub(crate) fn over(self, older: Self) -> Merged {
+        match (older, self) {
+            (Self::Fresh, Self::Update) => Merged::Entry(Self::Fresh),
+            (Self::Fresh, Self::Tombstone) => Merged::Nothing,
+            (Self::Update, Self::Update) | (Self::Tombstone, Self::Fresh) => {
+                Merged::Entry(Self::Update)
+            }
+            (Self::Update, Self::Tombstone) => Merged::Entry(Self::Tombstone),
+            (Self::Fresh | Self::Update, Self::Fresh)
+            | (Self::Tombstone, Self::Update | Self::Tombstone) => Merged::Impossible,
+        }
+    }
+}
+
 /// How many entries of a run are no fresh ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct KindCounts {
@@ -134,6 +161,31 @@ mod tests {
             counts.add(kind_at(place));
         }
         assert_eq!(line.counts_before(KINDS_PER_LINE), counts);
+    }
+
+    /// By what the kinds mean: whether the token is there below, and after each.
+    #[test]
+    fn merged_kinds_say_what_both_did() {
+        let kinds = [Kind::Fresh, Kind::Update, Kind::Tombstone];
+        for older in kinds {
+            for newer in kinds {
+                let is_there_below = older != Kind::Fresh;
+                let is_there_between = older != Kind::Tombstone;
+                let is_there_after = newer != Kind::Tombstone;
+                let is_there_before = newer != Kind::Fresh;
+                let expected = if is_there_between ^ is_there_before {
+                    Merged::Impossible
+                } else {
+                    match (is_there_below, is_there_after) {
+                        (false, false) => Merged::Nothing,
+                        (false, true) => Merged::Entry(Kind::Fresh),
+                        (true, true) => Merged::Entry(Kind::Update),
+                        (true, false) => Merged::Entry(Kind::Tombstone),
+                    }
+                };
+                assert_eq!(newer.over(older), expected, "{newer:?} over {older:?}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::log::{LogEntry, Salt};
 use super::segment::StoreIdBytes;
 use super::{checksum, hex_of};
 use crate::error::{Damage, Error, Result};
@@ -13,8 +14,9 @@ use crate::token::TokenId;
 /// The first bytes of a manifest.
 const MAGIC: [u8; 8] = *b"RINGMAN\n";
 
-/// The newest version of the manifest format that is known.
-pub(crate) const MANIFEST_VERSION: u32 = 1;
+/// The newest version of the manifest format that is known. One without logs is written
+/// as version 1, which knows of none.
+pub(crate) const MANIFEST_VERSION: u32 = 2;
 
 /// What the manifest says of one segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct ManifestContents {
     pub(crate) next_file_id: u64,
     /// Newest first; the segments of a layer in the order of their keys.
     pub(crate) layers: Vec<Vec<SegmentEntry>>,
+    /// Oldest first.
+    pub(crate) logs: Vec<LogEntry>,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -70,11 +74,20 @@ struct RawEntry {
     max: [u8; 32],
 }
 
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawLog {
+    log_id: U64,
+    first_sequence: U64,
+    salt: Salt,
+}
+
 const CHECKSUM_LEN: usize = 4;
 
 const _: () = {
     assert!(size_of::<RawManifest>() == 56);
     assert!(size_of::<RawEntry>() == 128);
+    assert!(size_of::<RawLog>() == 24);
 };
 
 impl ManifestContents {
@@ -82,7 +95,7 @@ impl ManifestContents {
         let segments: usize = self.layers.iter().map(Vec::len).sum();
         let raw = RawManifest {
             magic: MAGIC,
-            version: MANIFEST_VERSION.into(),
+            version: if self.logs.is_empty() { 1 } else { MANIFEST_VERSION }.into(),
             layers: (self.layers.len() as u32).into(),
             store_id: self.store_id,
             generation: self.generation.into(),
@@ -106,6 +119,11 @@ impl ManifestContents {
                 };
                 bytes.extend_from_slice(raw.as_bytes());
             }
+        }
+        for log in &self.logs {
+            let LogEntry { log_id, first_sequence, salt } = *log;
+            let raw = RawLog { log_id: log_id.into(), first_sequence: first_sequence.into(), salt };
+            bytes.extend_from_slice(raw.as_bytes());
         }
         bytes.extend_from_slice(&checksum(&bytes).to_le_bytes());
         bytes
@@ -142,70 +160,121 @@ impl ManifestContents {
                 format!("{computed:#010x}"),
             ));
         }
-        if raw.version != MANIFEST_VERSION {
+        if !(1..=MANIFEST_VERSION).contains(&raw.version.get()) {
             return Err(Error::UnknownVersion {
                 path: path.to_path_buf(),
                 found: raw.version.get(),
                 known: MANIFEST_VERSION,
             });
         }
-        let entries = body
-            .get(size_of::<RawManifest>()..)
-            .and_then(|entries| <[RawEntry]>::ref_from_bytes(entries).ok())
-            .filter(|entries| entries.len() as u64 == raw.segments.get());
-        let Some(entries) = entries else {
+        let lists = body.get(size_of::<RawManifest>()..).unwrap_or(&[]);
+        let segments_len = usize::try_from(raw.segments.get())
+            .ok()
+            .and_then(|segments| segments.checked_mul(size_of::<RawEntry>()));
+        let lists = segments_len.and_then(|len| lists.split_at_checked(len)).and_then(|lists| {
+            let entries = <[RawEntry]>::ref_from_bytes(lists.0).ok()?;
+            let logs = <[RawLog]>::ref_from_bytes(lists.1).ok()?;
+            (logs.is_empty() == (raw.version == 1)).then_some((entries, logs))
+        });
+        let Some((entries, raw_logs)) = lists else {
             return Err(damaged(
                 size_of::<RawManifest>(),
-                format!("{} segments of {} bytes", raw.segments, size_of::<RawEntry>()),
+                format!("{} segments of {} bytes, and logs", raw.segments, size_of::<RawEntry>()),
                 format!("{} bytes", body.len().saturating_sub(size_of::<RawManifest>())),
             ));
         };
-        let mut layers: Vec<Vec<SegmentEntry>> = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            let offset = size_of::<RawManifest>() + index * size_of::<RawEntry>();
-            let layer = entry.layer.get() as usize;
-            let decoded = SegmentEntry {
-                store_id: entry.store_id,
-                segment_id: entry.segment_id.get(),
-                file_len: entry.file_len.get(),
-                header_checksum: entry.header_checksum.get(),
-                records: entry.records.get(),
-                updates: entry.updates.get(),
-                tombstones: entry.tombstones.get(),
-                min: TokenId(entry.min),
-                max: TokenId(entry.max),
-            };
-            if layer == layers.len() {
-                layers.push(Vec::new());
-            }
-            let count = layers.len();
-            match layers.last_mut() {
-                Some(segments)
-                    if layer + 1 == count
-                        && segments.last().is_none_or(|last| last.max < decoded.min)
-                        && decoded.segment_id < raw.next_file_id.get() =>
-                {
-                    segments.push(decoded);
-                }
-                _ => {
-                    return Err(damaged(
-                        offset,
-                        "segments in order".into(),
-                        format!("layer {layer}, {}", decoded.min),
-                    ));
-                }
-            }
-        }
-        if layers.len() != raw.layers.get() as usize {
-            return Err(damaged(12, format!("{} layers", raw.layers), format!("{}", layers.len())));
-        }
+        let layers = decode_layers(raw, entries, &damaged)?;
+        let logs = decode_logs(raw, raw_logs, &damaged)?;
         Ok(Self {
             store_id: raw.store_id,
             generation: raw.generation.get(),
             next_file_id: raw.next_file_id.get(),
             layers,
+            logs,
         })
     }
+}
+
+/// Damage at an offset of a manifest: what was expected there, and what was found.
+type Damaged<'a> = &'a dyn Fn(usize, String, String) -> Error;
+
+fn decode_layers(
+    raw: &RawManifest,
+    entries: &[RawEntry],
+    damaged: Damaged<'_>,
+) -> Result<Vec<Vec<SegmentEntry>>> {
+    let mut layers: Vec<Vec<SegmentEntry>> = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let offset = size_of::<RawManifest>() + index * size_of::<RawEntry>();
+        let layer = entry.layer.get() as usize;
+        let decoded = SegmentEntry {
+            store_id: entry.store_id,
+            segment_id: entry.segment_id.get(),
+            file_len: entry.file_len.get(),
+            header_checksum: entry.header_checksum.get(),
+            records: entry.records.get(),
+            updates: entry.updates.get(),
+            tombstones: entry.tombstones.get(),
+            min: TokenId(entry.min),
+            max: TokenId(entry.max),
+        };
+        if layer == layers.len() {
+            layers.push(Vec::new());
+        }
+        let count = layers.len();
+        match layers.last_mut() {
+            Some(segments)
+                if layer + 1 == count
+                    && segments.last().is_none_or(|last| last.max < decoded.min)
+                    && decoded.segment_id < raw.next_file_id.get() =>
+            {
+                segments.push(decoded);
+            }
+            _ => {
+                return Err(damaged(
+                    offset,
+                    "segments in order".into(),
+                    format!("layer {layer}, {}", decoded.min),
+                ));
+            }
+        }
+    }
+    if layers.len() != raw.layers.get() as usize {
+        return Err(damaged(12, format!("{} layers", raw.layers), format!("{}", layers.len())));
+    }
+    Ok(layers)
+}
+
+fn decode_logs(
+    raw: &RawManifest,
+    raw_logs: &[RawLog],
+    damaged: Damaged<'_>,
+) -> Result<Vec<LogEntry>> {
+    let mut logs: Vec<LogEntry> = Vec::new();
+    for (index, log) in raw_logs.iter().enumerate() {
+        let decoded = LogEntry {
+            log_id: log.log_id.get(),
+            first_sequence: log.first_sequence.get(),
+            salt: log.salt,
+        };
+        let is_next = logs.last().is_none_or(|last| {
+            last.log_id < decoded.log_id && last.first_sequence <= decoded.first_sequence
+        });
+        if !is_next || decoded.log_id >= raw.next_file_id.get() {
+            return Err(damaged(
+                size_of::<RawManifest>() + lists_len(raw.segments.get() as usize, index),
+                "logs in order".into(),
+                format!("log {}, first frame {}", decoded.log_id, decoded.first_sequence),
+            ));
+        }
+        logs.push(decoded);
+    }
+    Ok(logs)
+}
+
+/// Bytes of so many segments and logs.
+fn lists_len(segments: usize, logs: usize) -> usize {
+    segments * size_of::<RawEntry>() + logs * size_of::<RawLog>()
 }
 
 #[cfg(test)]
@@ -236,11 +305,13 @@ mod tests {
             min: TokenId::from(min),
             max: TokenId::from(max),
         };
+        let log = |log_id, first_sequence| LogEntry { log_id, first_sequence, salt: [9; 8] };
         ManifestContents {
             store_id: [7; 16],
             generation: 12,
             next_file_id: 40,
             layers: vec![vec![entry(3, 0, 9)], vec![entry(1, 0, 5), entry(2, 6, 20)]],
+            logs: vec![log(4, 10), log(7, 12)],
         }
     }
 
@@ -253,6 +324,10 @@ mod tests {
         assert_eq!(decode(&contents().encode()).unwrap(), contents());
         let empty = ManifestContents { layers: Vec::new(), ..contents() };
         assert_eq!(decode(&empty.encode()).unwrap(), empty);
+        let without_logs = ManifestContents { logs: Vec::new(), ..contents() };
+        let bytes = without_logs.encode();
+        assert_eq!(bytes[8], 1, "as stores wrote it that had no logs");
+        assert_eq!(decode(&bytes).unwrap(), without_logs);
     }
 
     #[test]
@@ -278,7 +353,11 @@ mod tests {
         overlapping.layers[1][1].min = TokenId::from(5);
         let mut unnamed = contents();
         unnamed.next_file_id = 2;
-        for wrong in [overlapping, unnamed] {
+        let mut backwards = contents();
+        backwards.logs.swap(0, 1);
+        let mut unnamed_log = contents();
+        unnamed_log.logs[1].log_id = 40;
+        for wrong in [overlapping, unnamed, backwards, unnamed_log] {
             assert!(matches!(decode(&wrong.encode()), Err(Error::Damaged(_))));
         }
     }
@@ -286,10 +365,10 @@ mod tests {
     #[test]
     fn a_later_version_is_refused_by_number() {
         let mut bytes = contents().encode();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let body = bytes.len() - CHECKSUM_LEN;
         let sum = checksum(&bytes[..body]);
         bytes[body..].copy_from_slice(&sum.to_le_bytes());
-        assert!(matches!(decode(&bytes), Err(Error::UnknownVersion { found: 2, known: 1, .. })));
+        assert!(matches!(decode(&bytes), Err(Error::UnknownVersion { found: 3, known: 2, .. })));
     }
 }

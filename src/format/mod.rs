@@ -2,7 +2,9 @@
 
 pub(crate) mod kinds;
 pub(crate) mod layout;
+pub(crate) mod log;
 pub(crate) mod manifest;
+pub(crate) mod names;
 pub(crate) mod segment;
 
 /// The unit of alignment, of reading and of checksums.

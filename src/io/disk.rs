@@ -6,6 +6,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
 use super::map::Bytes;
 use super::{Disk, DiskFile};
 
@@ -105,6 +108,18 @@ fn lossy(name: &OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
 
+/// Takes room where the file system has no call for it.
+fn write_zeros(file: &File, len: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = DiskFile::len(file)?;
+    while at < len {
+        let count = zeros.len().min((len - at) as usize);
+        FileExt::write_all_at(file, &zeros[..count], at)?;
+        at += count as u64;
+    }
+    Ok(())
+}
+
 impl DiskFile for File {
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
@@ -122,6 +137,16 @@ impl DiskFile for File {
         File::set_len(self, len)
     }
 
+    fn preallocate(&self, len: u64) -> io::Result<()> {
+        loop {
+            match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, len) {
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => return write_zeros(self, len),
+                allocated => return Ok(allocated?),
+            }
+        }
+    }
+
     fn set_read_only(&self) -> io::Result<()> {
         let mut permissions = self.metadata()?.permissions();
         permissions.set_mode(permissions.mode() & !0o222);
@@ -130,6 +155,10 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
     }
 
     fn map(&self) -> io::Result<Bytes> {

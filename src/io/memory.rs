@@ -1,7 +1,7 @@
-//! A file in memory, for tests of what is written without a disk.
+//! A file in memory, for what is read as a file is but does not outlive the process.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::DiskFile;
 use super::map::Bytes;
@@ -13,25 +13,37 @@ pub(crate) struct MemoryFile {
 }
 
 impl MemoryFile {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        // No method panics while it holds the lock.
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the contents out; the file is then empty.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.bytes())
+    }
+
+    /// A copy of the contents.
+    #[cfg(test)]
     pub(crate) fn contents(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap().clone()
+        self.bytes().clone()
     }
 }
 
 impl DiskFile for MemoryFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
+        Ok(self.bytes().len() as u64)
     }
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let contents = self.bytes.lock().unwrap();
+        let contents = self.bytes();
         let from = contents.get(offset as usize..).and_then(|rest| rest.get(..bytes.len()));
         bytes.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut contents = self.bytes.lock().unwrap();
+        let mut contents = self.bytes();
         let end = offset as usize + bytes.len();
         if contents.len() < end {
             contents.resize(end, 0);
@@ -41,7 +53,14 @@ impl DiskFile for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.bytes.lock().unwrap().resize(len as usize, 0);
+        self.bytes().resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn preallocate(&self, len: u64) -> io::Result<()> {
+        let mut bytes = self.bytes();
+        let len = bytes.len().max(len as usize);
+        bytes.resize(len, 0);
         Ok(())
     }
 
@@ -53,7 +72,11 @@ impl DiskFile for MemoryFile {
         Ok(())
     }
 
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn map(&self) -> io::Result<Bytes> {
-        Err(io::ErrorKind::Unsupported.into())
+        Ok(Bytes::Owned(self.bytes().clone()))
     }
 }

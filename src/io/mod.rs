@@ -6,7 +6,6 @@
 
 pub(crate) mod disk;
 pub(crate) mod map;
-#[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
 pub(crate) mod sim;
@@ -80,11 +79,19 @@ pub(crate) trait DiskFile: Send + Sync {
     /// Cuts or extends a file that nobody else knows of yet.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Extends a file by zeros up to a length, and makes sure that writing in it will
+    /// need no more room.
+    fn preallocate(&self, len: u64) -> io::Result<()>;
+
     /// Takes away the permission to write.
     fn set_read_only(&self) -> io::Result<()>;
 
     /// Makes contents and length survive a crash.
     fn sync(&self) -> io::Result<()>;
+
+    /// As [`sync`](Self::sync), without what is not needed to read the contents, such as
+    /// when they were written.
+    fn sync_data(&self) -> io::Result<()>;
 
     /// The contents in memory.
     fn map(&self) -> io::Result<Bytes>;

@@ -390,6 +390,13 @@ impl DiskFile for SimFile {
         self.disk.state().perform(Operation::Change(Change::SetLen { inode, len }))
     }
 
+    fn preallocate(&self, len: u64) -> io::Result<()> {
+        let (inode, len) = (self.inode, len as usize);
+        let mut state = self.disk.state();
+        let len = len.max(state.inodes[inode].len());
+        state.perform(Operation::Change(Change::SetLen { inode, len }))
+    }
+
     fn set_read_only(&self) -> io::Result<()> {
         // What a file may be used for is not modelled; that it can fail is.
         self.disk.state().perform(Operation::Change(Change::Names(Vec::new())))
@@ -397,6 +404,10 @@ impl DiskFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         self.disk.state().perform(Operation::Sync(self.inode))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync()
     }
 
     fn map(&self) -> io::Result<Bytes> {

@@ -108,6 +108,10 @@ impl DiskFile for WatchedFile {
         self.call("write")?;
         self.file.set_len(len)
     }
+    fn preallocate(&self, len: u64) -> io::Result<()> {
+        self.call("preallocate")?;
+        self.file.preallocate(len)
+    }
     fn set_read_only(&self) -> io::Result<()> {
         self.call("protect")?;
         self.file.set_read_only()
@@ -115,6 +119,10 @@ impl DiskFile for WatchedFile {
     fn sync(&self) -> io::Result<()> {
         self.call("sync")?;
         self.file.sync()
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.call("sync data of")?;
+        self.file.sync_data()
     }
     fn map(&self) -> io::Result<Bytes> {
         self.file.map()

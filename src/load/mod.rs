@@ -26,9 +26,10 @@ use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
 use crate::format::manifest::SegmentEntry;
+use crate::format::names::{segment_name, temporary_name};
 use crate::io::disk::RealDisk;
 use crate::io::{Disk, DiskFile};
-use crate::manifest::{segment_name, temporary_name};
+use crate::manifest::sync_names;
 use crate::progress::Phase;
 use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
 use crate::segment::records::{Finishing, RecordsWriter};
@@ -107,7 +108,7 @@ fn load_within(
     if entry.is_some() {
         let path = disk.path_of(&load.name);
         disk.rename(&load.name, &name).map_err(Error::io("rename", &path))?;
-        disk.sync_directory().map_err(Error::io("sync", disk.path()))?;
+        sync_names(disk)?;
     }
     unfinished.names.clear();
     Ok((entry, report))

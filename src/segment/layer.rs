@@ -1,6 +1,7 @@
 //! A layer: segments whose key ranges do not overlap, read as one.
 //!
-//! Positions count the records of all segments, in order.
+//! Positions count the records of all segments, in order. Only the entries of a bottom
+//! layer are all fresh; those of any other say what they did to the layers below.
 
 use std::ops::Range;
 
@@ -8,6 +9,7 @@ use super::find::Found;
 use super::reader::Segment;
 use crate::challenge::Direction;
 use crate::error::Result;
+use crate::format::kinds::Kind;
 use crate::io::map::Bytes;
 use crate::token::{Record, TokenId};
 
@@ -17,16 +19,26 @@ pub(crate) struct Layer {
     segments: Vec<Segment<Bytes>>,
     /// Number of records before each segment, and, at the end, of all.
     starts: Vec<usize>,
+    /// By how many tokens the entries before each segment, and, at the end, all of them,
+    /// change the number of tokens of the layers below.
+    tokens_before: Vec<i64>,
 }
 
 impl Layer {
     /// A layer of segments in order.
     pub(crate) fn new(segments: Vec<Segment<Bytes>>) -> Self {
-        let mut starts = vec![0];
+        let (mut starts, mut tokens_before) = (vec![0], vec![0]);
+        let (mut start, mut tokens) = (0, 0);
         for segment in &segments {
-            starts.push(starts[starts.len() - 1] + segment.len());
+            start += segment.len();
+            starts.push(start);
+            let header = &segment.header;
+            // Counts of fewer than 2^32 records each, as opening made sure.
+            let gone = (header.updates + 2 * header.tombstones).cast_signed();
+            tokens += header.records.cast_signed() - gone;
+            tokens_before.push(tokens);
         }
-        Self { segments, starts }
+        Self { segments, starts, tokens_before }
     }
 
     pub(crate) fn segments(&self) -> &[Segment<Bytes>] {
@@ -73,6 +85,33 @@ impl Layer {
         match self.segment_at(position) {
             Some((start, segment)) => segment.record(position - start).map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// What the entry at a position did to the layers below; fresh beyond the end.
+    #[inline]
+    pub(crate) fn kind(&self, position: usize) -> Result<Kind> {
+        match self.segment_at(position) {
+            Some((start, segment)) => segment.kind(position - start),
+            None => Ok(Kind::Fresh),
+        }
+    }
+
+    /// By how many tokens the first `position` entries change the number of tokens of
+    /// the layers below: fresh ones less tombstones.
+    #[inline]
+    pub(crate) fn tokens_before(&self, position: usize) -> Result<i64> {
+        let index = match self.segments.len() {
+            0 | 1 => 0,
+            _ => self.starts.partition_point(|&start| start <= position) - 1,
+        };
+        let before = self.tokens_before.get(index).copied().unwrap_or(0);
+        match self.segments.get(index) {
+            // Kinds that lie may count up to anything.
+            Some(segment) => {
+                Ok(before.saturating_add(segment.tokens_before(position - self.starts[index])?))
+            }
+            None => Ok(before),
         }
     }
 
@@ -157,6 +196,18 @@ impl Layer {
         Ok(count)
     }
 
+    /// The first position in a range, seen in a direction, whose token has this suffix.
+    pub(crate) fn nearest_match(
+        &self,
+        positions: Range<usize>,
+        direction: Direction,
+        suffix: u16,
+    ) -> Result<Option<usize>> {
+        let mut nearest = None;
+        self.meet(positions, direction, &[suffix], |position| nearest = Some(position))?;
+        Ok(nearest)
+    }
+
     /// Brings near what a walk from a position will read first.
     #[inline]
     pub(crate) fn prefetch_matches(&self, position: usize, direction: Direction, suffixes: &[u16]) {
@@ -165,14 +216,11 @@ impl Layer {
         }
     }
 
-    /// Brings records near, all at once. One by one, as a walk meets them, each would
-    /// hold it up until its address is translated.
+    /// Brings a record near.
     #[inline]
-    pub(crate) fn prefetch_records(&self, positions: &[usize]) {
-        for &position in positions {
-            if let Some((start, segment)) = self.segment_at(position) {
-                segment.prefetch_record(position - start);
-            }
+    pub(crate) fn prefetch_record(&self, position: usize) {
+        if let Some((start, segment)) = self.segment_at(position) {
+            segment.prefetch_record(position - start);
         }
     }
 }

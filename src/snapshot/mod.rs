@@ -1,15 +1,18 @@
 //! What a store held at one moment, and all the ways to read it.
 
+mod layers;
 pub(crate) mod range;
+mod runs;
+mod select;
 #[cfg(test)]
 mod tests;
+pub(crate) mod view;
 pub(crate) mod walk;
 
-use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use self::view::{Side, View};
 use crate::error::Result;
-use crate::segment::layer::Layer;
 use crate::token::{BlockTime, Record, TokenId};
 
 /// What a store held at one moment.
@@ -43,16 +46,17 @@ use crate::token::{BlockTime, Record, TokenId};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    layer: Arc<Layer>,
+    view: Arc<View>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(layer: Arc<Layer>) -> Self {
-        Self { layer }
+    pub(crate) fn new(view: Arc<View>) -> Self {
+        Self { view }
     }
 
-    pub(crate) fn layer(&self) -> &Layer {
-        &self.layer
+    #[inline]
+    pub(crate) fn view(&self) -> &Arc<View> {
+        &self.view
     }
 
     /// The value of a token, or `None` if it is not there.
@@ -65,7 +69,7 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn get(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-        Ok(self.layer.find(token)?.record.map(Record::value))
+        Ok(self.view.get(token)?.map(Record::value))
     }
 
     /// Whether a token is there. Costs what [`get`](Self::get) costs.
@@ -75,13 +79,13 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn contains(&self, token: &TokenId) -> Result<bool> {
-        Ok(self.layer.find(token)?.record.is_some())
+        Ok(self.view.get(token)?.is_some())
     }
 
     /// The number of tokens, exactly. Takes constant time.
     #[inline]
     pub fn len(&self) -> u64 {
-        self.layer.len() as u64
+        self.view.len()
     }
 
     /// Whether there are no tokens.
@@ -99,7 +103,7 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn rank(&self, token: &TokenId) -> Result<u64> {
-        Ok(self.layer.find(token)?.position as u64)
+        self.view.rank(token, Side::Below)
     }
 
     /// The token with so many others below it, or `None` if there are not that many.
@@ -111,40 +115,6 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn select(&self, rank: u64) -> Result<Option<(TokenId, BlockTime)>> {
-        let Ok(position) = usize::try_from(rank) else {
-            return Ok(None);
-        };
-        Ok(self.layer.record(position)?.map(|record| (*record).into()))
-    }
-
-    /// The number of tokens within bounds, exactly, without passing over them.
-    ///
-    /// Costs what two calls of [`get`](Self::get) cost.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`](crate::Error::Damaged).
-    pub fn count(&self, bounds: impl RangeBounds<TokenId>) -> Result<u64> {
-        Ok(self.positions(&bounds)?.len() as u64)
-    }
-
-    /// The positions of the tokens within bounds; empty where the bounds cross.
-    fn positions(&self, bounds: &impl RangeBounds<TokenId>) -> Result<std::ops::Range<usize>> {
-        let before = |token: &TokenId, inclusive: bool| {
-            self.layer
-                .find(token)
-                .map(|found| found.position + usize::from(inclusive && found.record.is_some()))
-        };
-        let start = match bounds.start_bound() {
-            Bound::Unbounded => 0,
-            Bound::Included(token) => before(token, false)?,
-            Bound::Excluded(token) => before(token, true)?,
-        };
-        let end = match bounds.end_bound() {
-            Bound::Unbounded => self.layer.len(),
-            Bound::Included(token) => before(token, true)?,
-            Bound::Excluded(token) => before(token, false)?,
-        };
-        Ok(start..end.max(start))
+        Ok(self.view.select(rank)?.map(|record| (*record).into()))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::Snapshot;
+use super::runs::Runs;
+use super::view::{Place, Run, Side, View, cut_off};
+use crate::challenge::Direction;
 use crate::error::{Error, Result};
-use crate::segment::layer::Layer;
 use crate::token::{BlockTime, Record, TokenId};
 
 /// Records that are checked at a time when they are taken one by one: about a page.
@@ -20,14 +22,14 @@ impl Snapshot {
     /// The tokens within bounds of any kind, ascending; `rev` for descending.
     ///
     /// The iterator keeps what it reads alive by itself. Getting at the bounds costs
-    /// what two calls of [`get`](Self::get) cost; bounds that cross hold nothing. An
+    /// what two calls of [`rank`](Self::rank) cost; bounds that cross hold nothing. An
     /// error ends the iteration.
     pub fn range(&self, bounds: impl RangeBounds<TokenId>) -> Range {
-        let (positions, failed) = match self.positions(&bounds) {
-            Ok(positions) => (positions, None),
-            Err(error) => (0..0, Some(Box::new(error))),
+        let (runs, failed) = match runs(self.view(), &bounds) {
+            Ok(runs) => (runs, None),
+            Err(error) => (Runs::none(), Some(Box::new(error))),
         };
-        Range { layer: Arc::clone(&self.layer), positions, checked: 0..0, failed }
+        Range { view: Arc::clone(self.view()), runs, failed }
     }
 
     /// The tokens within bounds as slices of records, as long as they lie, ascending;
@@ -36,66 +38,163 @@ impl Snapshot {
     /// The fastest way to pass over many tokens: nothing is copied. An error ends the
     /// iteration.
     pub fn slices(&self, bounds: impl RangeBounds<TokenId>) -> Slices<'_> {
-        let (positions, failed) = match self.positions(&bounds) {
-            Ok(positions) => (positions, None),
-            Err(error) => (0..0, Some(error)),
+        let (runs, failed) = match runs(self.view(), &bounds) {
+            Ok(runs) => (runs, None),
+            Err(error) => (Runs::none(), Some(error)),
         };
-        Slices { layer: &self.layer, positions, failed }
+        Slices { view: self.view(), runs, failed }
     }
+
+    /// The number of tokens within bounds, exactly, without passing over them.
+    ///
+    /// Costs what two calls of [`rank`](Self::rank) cost.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`](crate::Error::Damaged).
+    pub fn count(&self, bounds: impl RangeBounds<TokenId>) -> Result<u64> {
+        let view = self.view();
+        let start = match start_of(&bounds) {
+            Some((token, side)) => view.rank(token, side)?,
+            None => 0,
+        };
+        let end = match end_of(&bounds) {
+            Some((token, side)) => view.rank(token, side)?,
+            None => view.len(),
+        };
+        Ok(end.saturating_sub(start))
+    }
+}
+
+/// On which side of which token bounds begin.
+fn start_of(bounds: &impl RangeBounds<TokenId>) -> Option<(&TokenId, Side)> {
+    match bounds.start_bound() {
+        Bound::Unbounded => None,
+        Bound::Included(token) => Some((token, Side::Below)),
+        Bound::Excluded(token) => Some((token, Side::Above)),
+    }
+}
+
+/// On which side of which token they end.
+fn end_of(bounds: &impl RangeBounds<TokenId>) -> Option<(&TokenId, Side)> {
+    match bounds.end_bound() {
+        Bound::Unbounded => None,
+        Bound::Included(token) => Some((token, Side::Above)),
+        Bound::Excluded(token) => Some((token, Side::Below)),
+    }
+}
+
+/// What lies within bounds.
+fn runs(view: &View, bounds: &impl RangeBounds<TokenId>) -> Result<Runs> {
+    let start = match start_of(bounds) {
+        Some((token, side)) => view.cut(token, side)?,
+        None => view.bottom(),
+    };
+    let end = match end_of(bounds) {
+        Some((token, side)) => view.cut(token, side)?,
+        None => view.top(),
+    };
+    Ok(Runs::between(start, end))
 }
 
 /// Tokens in order; see [`Snapshot::range`].
 ///
-/// Skipping with [`nth`](Iterator::nth) takes constant time, and so does
-/// [`count`](Iterator::count).
+/// Skipping with [`nth`](Iterator::nth) does not pass over what is skipped, and
+/// [`count`](Iterator::count) takes constant time.
 pub struct Range {
-    layer: Arc<Layer>,
-    positions: std::ops::Range<usize>,
-    /// Positions around those just given out whose records were checked already.
-    checked: std::ops::Range<usize>,
+    view: Arc<View>,
+    /// Those kept at either end were checked.
+    runs: Runs,
     failed: Option<Box<Error>>,
 }
 
 impl Range {
-    /// The item for a position that was just taken out of the front.
     #[inline]
-    fn front(&mut self, position: usize) -> Option<Result<(TokenId, BlockTime)>> {
-        if !self.checked.contains(&position) {
-            let ahead = position..self.positions.end.min(position + PAGE_RECORDS).max(position + 1);
-            if let Err(error) = self.check(position, ahead) {
-                return Some(Err(error));
-            }
-        }
-        self.layer.checked_record(position).map(|record| Ok((*record).into()))
+    fn item(&self, place: Place) -> Option<Result<(TokenId, BlockTime)>> {
+        self.view.checked_record(place).map(|record| Ok((*record).into()))
     }
 
-    /// The item for a position that was just taken out of the back.
-    #[inline]
-    fn back(&mut self, position: usize) -> Option<Result<(TokenId, BlockTime)>> {
-        if !self.checked.contains(&position) {
-            let ahead =
-                self.positions.start.max((position + 1).saturating_sub(PAGE_RECORDS)).min(position)
-                    ..position + 1;
-            if let Err(error) = self.check(position, ahead) {
-                return Some(Err(error));
-            }
-        }
-        self.layer.checked_record(position).map(|record| Ok((*record).into()))
-    }
-
-    /// Checks the records at positions ahead, or, where there is damage among them, at
-    /// least the one that is asked for. An error there ends the iteration.
+    /// The next item, from a run that is begun with it.
     #[cold]
-    fn check(&mut self, position: usize, ahead: std::ops::Range<usize>) -> Result<()> {
-        if self.layer.check_records(&ahead).is_ok() {
-            self.checked = ahead;
-            return Ok(());
+    fn next_of_run(&mut self, direction: Direction) -> Option<Result<(TokenId, BlockTime)>> {
+        match self.begin_run(direction) {
+            Ok(Some(place)) => self.item(place),
+            Ok(None) => self.failed.take().map(|error| Err(*error)),
+            Err(error) => {
+                self.runs = Runs::none();
+                Some(Err(error))
+            }
         }
-        let checked = self.layer.check_records(&(position..position + 1));
-        if checked.is_err() {
-            self.positions = 0..0;
+    }
+
+    /// Begins a run with its first record. Checks all of it, or, where there is damage in
+    /// it, that record.
+    fn begin_run(&mut self, direction: Direction) -> Result<Option<Place>> {
+        let Some(mut run) = self.runs.take(&self.view, direction, PAGE_RECORDS)? else {
+            return Ok(None);
+        };
+        let (source, all) = (run.source, run.positions.clone());
+        let first = Run { source, positions: cut_off(&mut run.positions, direction, 1) };
+        if self.view.check_records(&Run { source, positions: all }).is_ok() {
+            self.runs.keep(direction, run);
+        } else {
+            self.runs.put_back(direction, &run);
+            self.view.check_records(&first)?;
         }
-        checked
+        Ok(Some(Place { source, position: first.positions.start }))
+    }
+
+    fn skip_and_next(
+        &mut self,
+        direction: Direction,
+        count: usize,
+    ) -> Option<Result<(TokenId, BlockTime)>> {
+        match self.runs.skip(&self.view, direction, count) {
+            Ok(()) => match direction {
+                Direction::Up => self.next(),
+                Direction::Down => self.next_back(),
+            },
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    #[inline]
+    fn fold_in<A>(
+        mut self,
+        direction: Direction,
+        initial: A,
+        mut f: impl FnMut(A, Result<(TokenId, BlockTime)>) -> A,
+    ) -> A {
+        let mut folded = initial;
+        loop {
+            let mut run = match self.runs.take(&self.view, direction, RUN_RECORDS) {
+                Ok(Some(run)) => run,
+                Ok(None) => break,
+                Err(error) => return f(folded, Err(error)),
+            };
+            let mut records_max = RUN_RECORDS;
+            while !run.positions.is_empty() {
+                let records = match self.view.records(&run, direction, records_max) {
+                    Ok(records) => records,
+                    // One by one up to the damage, and that.
+                    Err(_) if records_max > 1 => {
+                        records_max = 1;
+                        continue;
+                    }
+                    Err(error) => return f(folded, Err(error)),
+                };
+                cut_off(&mut run.positions, direction, records.len().max(1));
+                let records = records.iter().map(|record| Ok((*record).into()));
+                folded = match direction {
+                    Direction::Up => records.fold(folded, &mut f),
+                    Direction::Down => records.rfold(folded, &mut f),
+                };
+            }
+        }
+        match self.failed {
+            Some(error) => f(folded, Err(*error)),
+            None => folded,
+        }
     }
 }
 
@@ -104,81 +203,54 @@ impl Iterator for Range {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        match self.positions.next() {
-            Some(position) => self.front(position),
-            None => self.failed.take().map(|error| Err(*error)),
+        let run = &mut self.runs.front;
+        match run.positions.next() {
+            Some(position) => {
+                let place = Place { source: run.source, position };
+                self.item(place)
+            }
+            None => self.next_of_run(Direction::Up),
         }
     }
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let len = self.positions.len() + usize::from(self.failed.is_some());
+        let len = self.runs.len() + usize::from(self.failed.is_some());
         (len, Some(len))
     }
 
     fn nth(&mut self, n: usize) -> Option<Self::Item> {
-        match self.positions.nth(n) {
-            Some(position) => self.front(position),
-            None => self.failed.take().map(|error| Err(*error)),
-        }
+        self.skip_and_next(Direction::Up, n)
     }
 
     fn count(self) -> usize {
         self.size_hint().0
     }
 
-    fn fold<A, F: FnMut(A, Self::Item) -> A>(mut self, initial: A, mut f: F) -> A {
-        let mut folded = initial;
-        while !self.positions.is_empty() {
-            match self.layer.first_run(&self.positions, RUN_RECORDS) {
-                Ok(run) => {
-                    folded =
-                        run.iter().fold(folded, |folded, record| f(folded, Ok((*record).into())));
-                    self.positions.start += run.len().max(1);
-                }
-                // One by one up to the damage, and that.
-                Err(_) => break,
-            }
-        }
-        for item in self {
-            folded = f(folded, item);
-        }
-        folded
+    fn fold<A, F: FnMut(A, Self::Item) -> A>(self, initial: A, f: F) -> A {
+        self.fold_in(Direction::Up, initial, f)
     }
 }
 
 impl DoubleEndedIterator for Range {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        match self.positions.next_back() {
-            Some(position) => self.back(position),
-            None => self.failed.take().map(|error| Err(*error)),
+        let run = &mut self.runs.back;
+        match run.positions.next_back() {
+            Some(position) => {
+                let place = Place { source: run.source, position };
+                self.item(place)
+            }
+            None => self.next_of_run(Direction::Down),
         }
     }
 
     fn nth_back(&mut self, n: usize) -> Option<Self::Item> {
-        match self.positions.nth_back(n) {
-            Some(position) => self.back(position),
-            None => self.failed.take().map(|error| Err(*error)),
-        }
+        self.skip_and_next(Direction::Down, n)
     }
 
-    fn rfold<A, F: FnMut(A, Self::Item) -> A>(mut self, initial: A, mut f: F) -> A {
-        let mut folded = initial;
-        while !self.positions.is_empty() {
-            match self.layer.last_run(&self.positions, RUN_RECORDS) {
-                Ok(run) => {
-                    folded =
-                        run.iter().rfold(folded, |folded, record| f(folded, Ok((*record).into())));
-                    self.positions.end -= run.len().max(1);
-                }
-                Err(_) => break,
-            }
-        }
-        for item in self.rev() {
-            folded = f(folded, item);
-        }
-        folded
+    fn rfold<A, F: FnMut(A, Self::Item) -> A>(self, initial: A, f: F) -> A {
+        self.fold_in(Direction::Down, initial, f)
     }
 }
 
@@ -187,48 +259,53 @@ impl FusedIterator for Range {}
 
 impl fmt::Debug for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Range").field("positions", &self.positions).finish_non_exhaustive()
+        f.debug_struct("Range").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
 /// Tokens in order, in slices of records; see [`Snapshot::slices`].
 #[derive(Debug)]
 pub struct Slices<'a> {
-    layer: &'a Layer,
-    positions: std::ops::Range<usize>,
+    view: &'a View,
+    runs: Runs,
     failed: Option<Error>,
 }
 
 /// Records of a slice at the most: what is checked for damage at a time.
 const SLICE_RECORDS: usize = 1 << 14;
 
+impl<'a> Slices<'a> {
+    fn next_in(&mut self, direction: Direction) -> Option<Result<&'a [Record]>> {
+        let slice = match self.runs.take(self.view, direction, SLICE_RECORDS) {
+            Ok(Some(mut run)) => {
+                let slice = self.view.records(&run, direction, SLICE_RECORDS);
+                if let Ok(records) = &slice {
+                    cut_off(&mut run.positions, direction, records.len().max(1));
+                    self.runs.keep(direction, run);
+                }
+                slice
+            }
+            Ok(None) => return self.failed.take().map(Err),
+            Err(error) => Err(error),
+        };
+        if slice.is_err() {
+            self.runs = Runs::none();
+        }
+        Some(slice)
+    }
+}
+
 impl<'a> Iterator for Slices<'a> {
     type Item = Result<&'a [Record]>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.positions.is_empty() {
-            return self.failed.take().map(Err);
-        }
-        let run = self.layer.first_run(&self.positions, SLICE_RECORDS);
-        match &run {
-            Ok(run) => self.positions.start += run.len().max(1),
-            Err(_) => self.positions = 0..0,
-        }
-        Some(run)
+        self.next_in(Direction::Up)
     }
 }
 
 impl DoubleEndedIterator for Slices<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        if self.positions.is_empty() {
-            return self.failed.take().map(Err);
-        }
-        let run = self.layer.last_run(&self.positions, SLICE_RECORDS);
-        match &run {
-            Ok(run) => self.positions.end -= run.len().max(1),
-            Err(_) => self.positions = 0..0,
-        }
-        Some(run)
+        self.next_in(Direction::Down)
     }
 }
 

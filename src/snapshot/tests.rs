@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Snapshot;
+use super::view::View;
 use crate::challenge::Leg;
 use crate::error::{Error, Result};
 use crate::format::PAGE_LEN;
@@ -69,7 +70,7 @@ fn sample(tokens: Vec<TokenId>, cuts: impl IntoIterator<Item = usize>) -> Sample
         start = end;
     }
     assert_eq!(segments.len(), cuts.len() + 1);
-    let snapshot = Snapshot::new(Arc::new(Layer::new(segments)));
+    let snapshot = Snapshot::new(Arc::new(View::of_base(Arc::new(Layer::new(segments)))));
     let oracle = pairs.iter().copied().collect();
     Sample { pairs, oracle, cuts, snapshot, files }
 }

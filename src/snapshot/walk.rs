@@ -5,6 +5,7 @@
 //! is, and how many lie between follows from the positions.
 
 use super::Snapshot;
+use super::view::{Place, Source, View};
 use crate::challenge::{CHUNKS, CHUNKS_UP, Chunks, Direction, Leg, Walk};
 use crate::error::Result;
 use crate::segment::find::Found;
@@ -17,6 +18,8 @@ pub(crate) struct WalkSummary {
     pub(crate) steps: u64,
     pub(crate) wrapped: bool,
     pub(crate) complete: bool,
+    /// Number of suffixes met.
+    pub(crate) count: usize,
 }
 
 /// A leg of a walk: its direction, and up to which of all suffixes it seeks.
@@ -71,7 +74,32 @@ impl Layer {
             }
         }
         summary.complete = count == suffixes.len();
+        summary.count = count;
         Ok(summary)
+    }
+}
+
+impl View {
+    /// Walks from a token, which was sought in the base, and says where the suffixes were
+    /// met, in their order.
+    #[inline]
+    pub(crate) fn walk(
+        &self,
+        token: &TokenId,
+        found: Found<'_>,
+        turns: &[Turn],
+        suffixes: &[u16],
+        places: &mut [Place],
+    ) -> Result<WalkSummary> {
+        if !self.parts.is_empty() {
+            return self.walk_layers(token, found, turns, suffixes, places);
+        }
+        let mut free = places.iter_mut();
+        self.base.walk(found, turns, suffixes, |position| {
+            if let Some(free) = free.next() {
+                *free = Place { source: Source::Base, position };
+            }
+        })
     }
 }
 
@@ -116,18 +144,17 @@ impl Snapshot {
         turns: &[Turn],
         suffixes: &[u16],
     ) -> Result<Walk<(TokenId, BlockTime)>> {
-        let layer = self.layer();
-        let mut positions = Vec::with_capacity(suffixes.len());
-        let summary =
-            layer.walk(layer.find(token)?, turns, suffixes, |position| positions.push(position))?;
-        layer.prefetch_records(&positions);
-        let mut matches = Vec::with_capacity(positions.len());
-        for position in positions {
-            matches.extend(
-                layer.record(position)?.map(|record| <(TokenId, BlockTime)>::from(*record)),
-            );
+        let view = self.view();
+        let mut places = vec![Place::default(); suffixes.len()];
+        let found = view.base.find(token)?;
+        let summary = view.walk(token, found, turns, suffixes, &mut places)?;
+        places.truncate(summary.count);
+        view.prefetch_records(&places);
+        let mut matches = Vec::with_capacity(places.len());
+        for place in places {
+            matches.extend(view.record(place)?.map(|record| <(TokenId, BlockTime)>::from(*record)));
         }
-        let WalkSummary { steps, wrapped, complete } = summary;
+        let WalkSummary { steps, wrapped, complete, .. } = summary;
         Ok(Walk { matches, steps, wrapped, complete })
     }
 

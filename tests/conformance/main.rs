@@ -5,7 +5,10 @@ mod mutant;
 mod mutants;
 
 use ringstore::testing::conformance::Suite;
-use ringstore::{LoadOptions, MemTokens, Options, ReDbTokens, Record, Store, TokenStorageBackend};
+use ringstore::{
+    Batch, Durability, LoadOptions, MemTokens, Options, ReDbTokens, Record, Store,
+    TokenStorageBackend,
+};
 
 #[test]
 fn tokens_in_memory_conform() {
@@ -33,16 +36,28 @@ fn tokens_in_redb_conform() {
     });
 }
 
-/// Loaded in bulk: the store takes no single writes.
+/// Filled in bulk, by commits, and half by one and half by the other.
 #[test]
 fn the_store_conforms() {
     let directory = tempfile::tempdir().unwrap();
     let mut stores = 0;
-    Suite::new().read_only().check(|records| {
-        stores += 1;
-        let store = Store::create(directory.path().join(stores.to_string()), &Options::new())?;
-        let records = records.iter().map(|record| Ok(Record::from(*record)));
-        store.bulk_load(records, &LoadOptions::new())?;
-        Ok(store)
-    });
+    // Whether a commit is on disk is no question of this suite.
+    let options = Options::new().durability(Durability::Buffered).log_bytes(64 << 10);
+    for loaded in [0, 1, 2] {
+        Suite::new().check(|records| {
+            stores += 1;
+            let store = Store::create(directory.path().join(stores.to_string()), &options)?;
+            let (loads, commits) = records.split_at(records.len() * loaded / 2);
+            let loads = loads.iter().map(|record| Ok(Record::from(*record)));
+            store.bulk_load(loads, &LoadOptions::new())?;
+            for records in commits.chunks(500) {
+                let mut batch = Batch::with_capacity(records.len());
+                for (token, value) in records {
+                    batch.set(*token, *value);
+                }
+                store.commit(&batch)?;
+            }
+            Ok(store)
+        });
+    }
 }

@@ -20,7 +20,7 @@ use crate::tokens::Source;
 
 /// The top-level modules, lowest floor first. `lib.rs` is the roof.
 const FLOORS: [&[&str]; 10] = [
-    &["token", "challenge", "error", "options", "progress"],
+    &["token", "challenge", "batch", "error", "options", "progress"],
     &["format", "io"],
     &["search"],
     &["segment", "log", "manifest"],

@@ -1,0 +1,159 @@
+//! The newest entries as readers see them: a small sorted array.
+//!
+//! One is made at each commit, so making it is little more than a copy. It is searched
+//! without an index: a thousand keys of eight bytes, or suffixes of two, are a few
+//! cache lines.
+
+use std::ops::Range;
+
+use crate::challenge::Direction;
+use crate::format::kinds::Kind;
+use crate::segment::find::Found;
+use crate::token::{Record, TokenId};
+
+/// Leading bytes of a token that a key can leave out at the most.
+const SKIP_MAX: usize = TokenId::MIN.0.len() - size_of::<u64>();
+
+/// Entries in ascending order of their tokens. Positions count them from 0.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    records: Vec<Record>,
+    kinds: Vec<Kind>,
+    suffixes: Vec<u16>,
+    /// By how many tokens the entries before each, and, at the end, all of them, change
+    /// the number of tokens of the layers below.
+    tokens_before: Vec<i64>,
+    /// Eight bytes of each token, as a number.
+    keys: Vec<u64>,
+    /// Leading bytes that all tokens share and that the keys leave out.
+    skip: usize,
+}
+
+impl Image {
+    /// An image of entries in ascending order of their tokens, no two with the same one.
+    pub(crate) fn new(entries: impl Iterator<Item = (Record, Kind)>) -> Self {
+        let (records, kinds): (Vec<Record>, Vec<Kind>) = entries.unzip();
+        debug_assert!(records.is_sorted_by(|a, b| a.token < b.token));
+        let mut sum = 0;
+        let tokens_before = kinds.iter().map(|kind| {
+            sum += match kind {
+                Kind::Fresh => 1,
+                Kind::Update => 0,
+                Kind::Tombstone => -1,
+            };
+            sum
+        });
+        let tokens_before = std::iter::once(0).chain(tokens_before).collect();
+        let skip = match (records.first(), records.last()) {
+            (Some(first), Some(last)) => {
+                let pairs = first.token.0.iter().zip(&last.token.0);
+                pairs.take_while(|(a, b)| a == b).count().min(SKIP_MAX)
+            }
+            _ => 0,
+        };
+        Self {
+            suffixes: records.iter().map(|record| record.token.suffix()).collect(),
+            keys: records.iter().map(|record| key(&record.token, skip)).collect(),
+            records,
+            kinds,
+            tokens_before,
+            skip,
+        }
+    }
+
+    /// Number of entries.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Finds a token.
+    pub(crate) fn find(&self, token: &TokenId) -> Found<'_> {
+        let (Some(first), Some(last)) = (self.records.first(), self.records.last()) else {
+            return Found { position: 0, record: None };
+        };
+        if *token < first.token {
+            return Found { position: 0, record: None };
+        }
+        if *token > last.token {
+            return Found { position: self.len(), record: None };
+        }
+        // It shares what the others share.
+        let key = key(token, self.skip);
+        let start = self.keys.partition_point(|other| *other < key);
+        let same = self.keys[start..].partition_point(|other| *other == key);
+        let below =
+            self.records[start..start + same].partition_point(|record| record.token < *token);
+        let position = start + below;
+        let record = self.records.get(position).filter(|record| record.token == *token);
+        Found { position, record }
+    }
+
+    /// The record at a position; `None` beyond the end. That of a tombstone has no value.
+    #[inline]
+    pub(crate) fn record(&self, position: usize) -> Option<&Record> {
+        self.records.get(position)
+    }
+
+    /// The records at a range of positions, cut to those that exist.
+    #[inline]
+    pub(crate) fn records(&self, positions: Range<usize>) -> &[Record] {
+        let end = positions.end.min(self.len());
+        &self.records[positions.start.min(end)..end]
+    }
+
+    /// What the entry at a position did to the layers below; fresh beyond the end.
+    #[inline]
+    pub(crate) fn kind(&self, position: usize) -> Kind {
+        self.kinds.get(position).copied().unwrap_or(Kind::Fresh)
+    }
+
+    /// By how many tokens the first `position` entries change the number of tokens of
+    /// the layers below.
+    #[inline]
+    pub(crate) fn tokens_before(&self, position: usize) -> i64 {
+        self.tokens_before.get(position.min(self.len())).copied().unwrap_or(0)
+    }
+
+    /// The first position in a range, seen in a direction, whose token has this suffix.
+    pub(crate) fn nearest_match(
+        &self,
+        positions: Range<usize>,
+        direction: Direction,
+        suffix: u16,
+    ) -> Option<usize> {
+        let end = positions.end.min(self.len());
+        let start = positions.start.min(end);
+        let suffixes = &self.suffixes[start..end];
+        match direction {
+            Direction::Up => first_of(suffixes, suffix).map(|place| start + place),
+            Direction::Down => last_of(suffixes, suffix).map(|place| start + place),
+        }
+    }
+}
+
+/// Eight bytes of a token as a number, so many of the leading ones left out.
+#[inline]
+fn key(token: &TokenId, skip: usize) -> u64 {
+    let bytes = token.0.get(skip..).and_then(<[u8]>::first_chunk);
+    bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// Suffixes that are compared together, without asking in between.
+const CHUNK: usize = 32;
+
+fn is_in(chunk: &[u16; CHUNK], suffix: u16) -> bool {
+    chunk.iter().fold(false, |found, other| found | (*other == suffix))
+}
+
+fn first_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
+    let passed = suffixes.as_chunks().0.iter().take_while(|chunk| !is_in(chunk, suffix)).count();
+    let start = CHUNK * passed;
+    suffixes[start..].iter().position(|other| *other == suffix).map(|place| start + place)
+}
+
+fn last_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
+    let chunks = suffixes.as_rchunks().1.iter().rev();
+    let passed = chunks.take_while(|chunk| !is_in(chunk, suffix)).count();
+    suffixes[..suffixes.len() - CHUNK * passed].iter().rposition(|other| *other == suffix)
+}

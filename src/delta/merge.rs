@@ -1,0 +1,48 @@
+//! Merging entries with those of an older layer.
+
+use crate::error::{Damage, Error, Result};
+use crate::format::kinds::{Kind, Merged};
+use crate::segment::layer::Layer;
+use crate::token::Record;
+
+/// Records of an older layer that are looked at at a time.
+const RUN_RECORDS: usize = 4_096;
+
+/// The entries of both, in the order of their tokens; what two entries for one token come
+/// to is said by their kinds.
+pub(super) fn merged(newer: &[(Record, Kind)], older: &Layer) -> Result<Vec<(Record, Kind)>> {
+    let mut merged = Vec::with_capacity(newer.len() + older.len());
+    let mut newer = newer.iter().peekable();
+    let mut position = 0;
+    while position < older.len() {
+        let run = older.first_run(&(position..older.len()), RUN_RECORDS)?;
+        for record in run {
+            let kind = older.kind(position)?;
+            position += 1;
+            while let Some(entry) = newer.next_if(|(newer, _)| newer.token < record.token) {
+                merged.push(*entry);
+            }
+            match newer.next_if(|(newer, _)| newer.token == record.token) {
+                None => merged.push((*record, kind)),
+                Some((newer, newer_kind)) => match newer_kind.over(kind) {
+                    Merged::Entry(kind) => merged.push((*newer, kind)),
+                    Merged::Nothing => {}
+                    Merged::Impossible => return Err(impossible(record, kind, *newer_kind)),
+                },
+            }
+        }
+    }
+    merged.extend(newer);
+    Ok(merged)
+}
+
+#[cold]
+fn impossible(record: &Record, older: Kind, newer: Kind) -> Error {
+    Error::from(Damage {
+        path: "memory".into(),
+        part: "kinds",
+        offset: 0,
+        expected: format!("what can follow {older:?} for token {}", record.token),
+        found: format!("{newer:?}"),
+    })
+}

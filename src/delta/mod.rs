@@ -1,0 +1,209 @@
+//! The delta: what was written and is in no segment file yet.
+//!
+//! The newest entries are in a `BTreeMap`, where the writer finds and changes them.
+//! Readers never see it, but a frozen image of it, a small sorted array that is made anew
+//! for each change of what they see. When the map has outgrown that, its entries become a
+//! *segment in memory*: the very bytes a file would have, read by the same code. Segments
+//! in memory are merged with older ones that are not much larger, so that there are few
+//! of them and each entry is copied few times.
+//!
+//! Each entry's kind says what it did to everything below: to the segments in memory and
+//! to the layers on disk.
+
+pub(crate) mod filter;
+pub(crate) mod image;
+mod merge;
+pub(crate) mod part;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::filter::Filter;
+use self::image::Image;
+use self::merge::merged;
+use self::part::Part;
+use crate::error::Result;
+use crate::format::kinds::{Kind, Merged};
+use crate::io::map::Bytes;
+use crate::io::memory::MemoryFile;
+use crate::options::Verification;
+use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
+use crate::segment::layer::Layer;
+use crate::segment::reader::Segment;
+use crate::token::{BlockTime, Record, TokenId};
+
+/// Entries of an image at the most, but for what a single commit adds.
+const IMAGE_ENTRIES: usize = 1_024;
+
+/// A segment in memory is merged with the next older one unless that is so many times
+/// as large: each entry is copied about so many times for each sixteenfold growth.
+const GROWTH: usize = 16;
+
+/// What was written above the layers on disk.
+pub(crate) struct Delta {
+    base: Arc<Layer>,
+    filter: Arc<Filter>,
+    newest: BTreeMap<TokenId, (BlockTime, Kind)>,
+    /// Segments in memory, newest first.
+    memory: Vec<Arc<Layer>>,
+}
+
+/// What a token maps to, and its place in the layer below.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LookedUp {
+    /// Number of records of the base with smaller tokens.
+    pub(crate) base_position: usize,
+    pub(crate) value: Option<BlockTime>,
+}
+
+/// An entry whose kind cannot be, given the one below it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Impossible;
+
+impl Delta {
+    /// Nothing above a layer.
+    pub(crate) fn new(base: Arc<Layer>) -> Self {
+        let filter = Arc::new(Filter::new(base.len()));
+        Self { base, filter, newest: BTreeMap::new(), memory: Vec::new() }
+    }
+
+    pub(crate) fn base(&self) -> &Arc<Layer> {
+        &self.base
+    }
+
+    pub(crate) fn filter(&self) -> &Arc<Filter> {
+        &self.filter
+    }
+
+    /// Whether there are no entries.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.newest.is_empty() && self.memory.is_empty()
+    }
+
+    /// Number of entries; a token may have one in the map and some in memory segments.
+    pub(crate) fn len(&self) -> usize {
+        self.newest.len() + self.memory.iter().map(|layer| layer.len()).sum::<usize>()
+    }
+
+    /// What a token maps to, here or in the layers below.
+    pub(crate) fn look_up(&self, token: &TokenId) -> Result<LookedUp> {
+        let below = self.base.find(token)?;
+        let base_position = below.position;
+        let found = |value| Ok(LookedUp { base_position, value });
+        if let Some((value, kind)) = self.newest.get(token) {
+            return found((*kind != Kind::Tombstone).then_some(*value));
+        }
+        if self.filter.may_hold(token.suffix(), base_position..=base_position) {
+            for layer in &self.memory {
+                let entry = layer.find(token)?;
+                if let Some(record) = entry.record {
+                    let kind = layer.kind(entry.position)?;
+                    return found((kind != Kind::Tombstone).then(|| record.value()));
+                }
+            }
+        }
+        found(below.record.map(Record::value))
+    }
+
+    /// Enters what a commit did to a token, whose place in the base is known.
+    pub(crate) fn apply(
+        &mut self,
+        record: &Record,
+        kind: Kind,
+        base_position: usize,
+    ) -> std::result::Result<(), Impossible> {
+        let token = record.token;
+        // Before any reader can see the entry.
+        self.filter.insert(token.suffix(), base_position);
+        match self.newest.entry(token) {
+            Entry::Vacant(vacant) => {
+                vacant.insert((record.value(), kind));
+            }
+            Entry::Occupied(mut older) => match kind.over(older.get().1) {
+                Merged::Entry(kind) => {
+                    older.insert((record.value(), kind));
+                }
+                Merged::Nothing => {
+                    older.remove();
+                }
+                Merged::Impossible => return Err(Impossible),
+            },
+        }
+        Ok(())
+    }
+
+    /// What readers are to see from now on, newest first.
+    pub(crate) fn freeze(&mut self) -> Result<Vec<Part>> {
+        if self.newest.len() > IMAGE_ENTRIES {
+            self.spill()?;
+        }
+        let mut parts = Vec::with_capacity(1 + self.memory.len());
+        if !self.newest.is_empty() {
+            parts.push(Part::Image(Arc::new(Image::new(self.newest_entries()))));
+        }
+        parts.extend(self.memory.iter().map(|layer| Part::Layer(Arc::clone(layer))));
+        Ok(parts)
+    }
+
+    fn newest_entries(&self) -> impl ExactSizeIterator<Item = (Record, Kind)> {
+        self.newest.iter().map(|(token, (value, kind))| (Record::new(*token, *value), *kind))
+    }
+
+    /// Makes a segment in memory of the newest entries and of all older ones that are not
+    /// much larger.
+    fn spill(&mut self) -> Result<()> {
+        let mut entries = self.newest.len();
+        let mut merges = 0;
+        while let Some(older) = self.memory.get(merges)
+            && entries * GROWTH >= older.len()
+        {
+            entries += older.len();
+            merges += 1;
+        }
+        let layer = memory_segment(&self.merged(merges)?)?;
+        self.newest.clear();
+        self.memory.splice(..merges, layer.map(Arc::new));
+        Ok(())
+    }
+
+    /// All entries in the order of their tokens, each token once, with what it did to the
+    /// layers on disk.
+    pub(crate) fn entries(&self) -> Result<Vec<(Record, Kind)>> {
+        self.merged(self.memory.len())
+    }
+
+    /// The newest entries merged with so many segments in memory.
+    fn merged(&self, segments: usize) -> Result<Vec<(Record, Kind)>> {
+        let mut entries: Vec<_> = self.newest_entries().collect();
+        for older in self.memory.iter().take(segments) {
+            entries = merged(&entries, older)?;
+        }
+        Ok(entries)
+    }
+}
+
+/// A layer of one segment in memory; `None` without entries.
+fn memory_segment(entries: &[(Record, Kind)]) -> Result<Option<Layer>> {
+    let (Some((first, _)), Some((last, _))) = (entries.first(), entries.last()) else {
+        return Ok(None);
+    };
+    let plan = SegmentPlan {
+        ids: SegmentIds { store_id: Default::default(), segment_id: 0 },
+        records_max: entries.len() as u64,
+        bounds: (first.token, last.token),
+    };
+    let file = MemoryFile::default();
+    let mut builder = SegmentBuilder::new(Box::new(file.clone()), PathBuf::from(MEMORY), plan)?;
+    entries.iter().try_for_each(|(record, kind)| builder.push(record, *kind))?;
+    builder.finish(&mut |_| Ok(()))?;
+    // It was just made, and nobody else can reach it.
+    let segment = Segment::open(Bytes::Owned(file.take()), Path::new(MEMORY), Verification::Never)?;
+    Ok(Some(Layer::new(vec![segment])))
+}
+
+/// Where a segment in memory is, for messages.
+const MEMORY: &str = "memory";

@@ -1,0 +1,140 @@
+//! A part of what lies above the bottom layer: an image, or a layer, of the same use.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::image::Image;
+use crate::challenge::Direction;
+use crate::error::Result;
+use crate::format::kinds::Kind;
+use crate::segment::find::Found;
+use crate::segment::layer::Layer;
+use crate::token::{Record, TokenId};
+
+/// Entries in the order of their tokens, each of which says what it did to what lies
+/// below. Positions count them from 0.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Image(Arc<Image>),
+    Layer(Arc<Layer>),
+}
+
+impl Part {
+    /// Number of entries.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Image(image) => image.len(),
+            Self::Layer(layer) => layer.len(),
+        }
+    }
+
+    /// Finds a token.
+    #[inline]
+    pub(crate) fn find(&self, token: &TokenId) -> Result<Found<'_>> {
+        match self {
+            Self::Image(image) => Ok(image.find(token)),
+            Self::Layer(layer) => layer.find(token),
+        }
+    }
+
+    /// The record at a position; `None` beyond the end.
+    #[inline]
+    pub(crate) fn record(&self, position: usize) -> Result<Option<&Record>> {
+        match self {
+            Self::Image(image) => Ok(image.record(position)),
+            Self::Layer(layer) => layer.record(position),
+        }
+    }
+
+    /// The record at a position that was checked before.
+    #[inline]
+    pub(crate) fn checked_record(&self, position: usize) -> Option<&Record> {
+        match self {
+            Self::Image(image) => image.record(position),
+            Self::Layer(layer) => layer.checked_record(position),
+        }
+    }
+
+    /// Checks the records at a range of positions.
+    pub(crate) fn check_records(&self, positions: &Range<usize>) -> Result<()> {
+        match self {
+            Self::Image(_) => Ok(()),
+            Self::Layer(layer) => layer.check_records(positions),
+        }
+    }
+
+    /// The first records of a range of positions: as many as lie in one piece, and no
+    /// more than `records_max`. Empty only if the range is.
+    pub(crate) fn first_run(
+        &self,
+        positions: &Range<usize>,
+        records_max: usize,
+    ) -> Result<&[Record]> {
+        match self {
+            Self::Image(image) => {
+                let len = positions.len().min(records_max);
+                Ok(image.records(positions.start..positions.start + len))
+            }
+            Self::Layer(layer) => layer.first_run(positions, records_max),
+        }
+    }
+
+    /// The last records of a range of positions, as [`first_run`](Self::first_run).
+    pub(crate) fn last_run(
+        &self,
+        positions: &Range<usize>,
+        records_max: usize,
+    ) -> Result<&[Record]> {
+        match self {
+            Self::Image(image) => {
+                let len = positions.len().min(records_max);
+                Ok(image.records(positions.end - len..positions.end))
+            }
+            Self::Layer(layer) => layer.last_run(positions, records_max),
+        }
+    }
+
+    /// What the entry at a position did to what lies below.
+    #[inline]
+    pub(crate) fn kind(&self, position: usize) -> Result<Kind> {
+        match self {
+            Self::Image(image) => Ok(image.kind(position)),
+            Self::Layer(layer) => layer.kind(position),
+        }
+    }
+
+    /// By how many tokens the first `position` entries change the number of tokens of
+    /// what lies below: fresh ones less tombstones.
+    #[inline]
+    pub(crate) fn tokens_before(&self, position: usize) -> Result<i64> {
+        match self {
+            Self::Image(image) => Ok(image.tokens_before(position)),
+            Self::Layer(layer) => layer.tokens_before(position),
+        }
+    }
+
+    /// The first position in a range, seen in a direction, whose token has this suffix.
+    pub(crate) fn nearest_match(
+        &self,
+        positions: Range<usize>,
+        direction: Direction,
+        suffix: u16,
+    ) -> Result<Option<usize>> {
+        match self {
+            Self::Image(image) => Ok(image.nearest_match(positions, direction, suffix)),
+            Self::Layer(layer) => layer.nearest_match(positions, direction, suffix),
+        }
+    }
+}
+
+/// The newest entry of a token in parts, which come newest first.
+pub(crate) fn newest<'a>(parts: &'a [Part], token: &TokenId) -> Result<Option<(&'a Record, Kind)>> {
+    for part in parts {
+        let found = part.find(token)?;
+        if let Some(record) = found.record {
+            return Ok(Some((record, part.kind(found.position)?)));
+        }
+    }
+    Ok(None)
+}

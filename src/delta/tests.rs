@@ -1,0 +1,142 @@
+//! The writer's side of the delta: what it says of a token is what was done to it, and what
+//! it comes to is as little as can be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::part::{Part, newest};
+use super::*;
+use crate::testing::keys::KeyFamily;
+use crate::testing::random::Random;
+
+fn record(token: TokenId, time: u64) -> Record {
+    Record::new(token, BlockTime::new(time.into(), time))
+}
+
+/// A layer of fresh entries.
+fn base_of(tokens: &[TokenId]) -> Arc<Layer> {
+    let entries: Vec<_> = tokens.iter().map(|token| (record(*token, 0), Kind::Fresh)).collect();
+    Arc::new(memory_segment(&entries).unwrap().unwrap_or_default())
+}
+
+/// Puts or removes, as a commit of one operation does.
+fn change(delta: &mut Delta, token: TokenId, value: Option<u64>) {
+    let before = delta.look_up(&token).unwrap();
+    let kind = match (before.value, value) {
+        (None, None) => return,
+        (None, Some(_)) => Kind::Fresh,
+        (Some(_), Some(_)) => Kind::Update,
+        (Some(_), None) => Kind::Tombstone,
+    };
+    let record = value.map_or(Record::new(token, BlockTime::default()), |time| record(token, time));
+    assert_eq!(delta.apply(&record, kind, before.base_position), Ok(()));
+}
+
+#[test]
+fn what_was_done_to_a_token_is_what_is_said_of_it() {
+    for family in KeyFamily::ALL {
+        let tokens = family.generate(6_000, 1);
+        let below: Vec<_> = tokens.iter().copied().step_by(3).collect();
+        let mut delta = Delta::new(base_of(&below));
+        let mut model: BTreeMap<_, _> = below.into_iter().map(|token| (token, 0)).collect();
+        let below = model.clone();
+        let mut random = Random::new("delta", 1);
+        let mut parts_max = 0;
+        for time in 1..12_000 {
+            let token = *random.pick(&tokens);
+            let value = (random.below(3) > 0).then_some(time);
+            change(&mut delta, token, value);
+            match value {
+                Some(time) => model.insert(token, time),
+                None => model.remove(&token),
+            };
+            if time % 37 == 0 {
+                parts_max = parts_max.max(delta.freeze().unwrap().len());
+            }
+        }
+        assert!(parts_max >= 2 || tokens.len() < 5_000, "{parts_max} parts");
+        for token in &tokens {
+            let expected = model.get(token).map(|time| record(*token, *time).value());
+            assert_eq!(delta.look_up(token).unwrap().value, expected, "{family:?} {token}");
+        }
+        // What all of it comes to: one entry a token, and none where nothing changed but
+        // back.
+        let expected: Vec<_> = tokens
+            .iter()
+            .filter_map(|token| match (below.get(token), model.get(token)) {
+                (None, Some(time)) => Some((record(*token, *time), Kind::Fresh)),
+                (Some(_), Some(0)) | (None, None) => None,
+                (Some(_), Some(time)) => Some((record(*token, *time), Kind::Update)),
+                (Some(_), None) => {
+                    Some((Record::new(*token, BlockTime::default()), Kind::Tombstone))
+                }
+            })
+            .collect();
+        assert_eq!(delta.entries().unwrap(), expected, "{family:?}");
+        let parts = delta.freeze().unwrap();
+        for token in &tokens {
+            let found = newest(&parts, token).unwrap().map(|(record, kind)| (*record, kind));
+            let value =
+                found.map(|(record, kind)| (kind != Kind::Tombstone).then(|| record.time()));
+            let value = value.unwrap_or(below.get(token).copied());
+            assert_eq!(value, model.get(token).copied(), "{family:?} {token}");
+        }
+    }
+}
+
+/// A token that is put and removed forever leaves nothing.
+#[test]
+fn what_is_undone_leaves_nothing() {
+    let token = TokenId::from(7);
+    let mut delta = Delta::new(base_of(&[]));
+    for time in 0..10_000 {
+        change(&mut delta, token, Some(time));
+        change(&mut delta, token, None);
+        assert!(delta.is_empty());
+    }
+    assert!(delta.freeze().unwrap().is_empty());
+    // Where it was spilled in between, too.
+    let mut tokens = KeyFamily::Uniform.generate(3_000, 1);
+    tokens.sort_unstable();
+    for token in &tokens {
+        change(&mut delta, *token, Some(1));
+    }
+    assert!(matches!(delta.freeze().unwrap().as_slice(), [Part::Layer(_)]));
+    for token in &tokens {
+        change(&mut delta, *token, None);
+    }
+    assert!(delta.freeze().unwrap().is_empty() && delta.is_empty());
+}
+
+/// However many entries there are, they are in few parts, and an image is small.
+#[test]
+fn parts_are_few() {
+    let tokens = KeyFamily::Uniform.generate(60_000, 3);
+    let mut shuffled = tokens.clone();
+    let mut random = Random::new("parts", 1);
+    for last in (1..shuffled.len()).rev() {
+        shuffled.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    let mut delta = Delta::new(base_of(&[]));
+    for (count, token) in shuffled.into_iter().enumerate() {
+        change(&mut delta, token, Some(1));
+        if count % 6 == 0 {
+            let parts = delta.freeze().unwrap();
+            assert!(parts.len() <= 4, "{} parts", parts.len());
+            let image = parts.iter().find(|part| matches!(part, Part::Image(_)));
+            assert!(image.is_none_or(|image| image.len() <= IMAGE_ENTRIES));
+        }
+    }
+    assert_eq!(delta.len(), tokens.len());
+}
+
+#[test]
+fn entries_that_cannot_follow_one_another_are_refused() {
+    let token = TokenId::from(7);
+    let mut delta = Delta::new(base_of(&[]));
+    assert_eq!(delta.apply(&record(token, 1), Kind::Fresh, 0), Ok(()));
+    assert_eq!(delta.apply(&record(token, 2), Kind::Fresh, 0), Err(Impossible));
+    let older = memory_segment(&[(record(token, 1), Kind::Tombstone)]).unwrap().unwrap();
+    let merged = merged(&[(record(token, 2), Kind::Update)], &older);
+    assert!(matches!(merged, Err(crate::error::Error::Damaged(_))));
+}

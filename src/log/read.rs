@@ -1,0 +1,102 @@
+//! Reading a log.
+//!
+//! A crash may leave anything behind the last frame that was synced: frames that are
+//! torn, or some without those before them. So frames are valid up to the first one
+//! that is not, and the rest is cut off. Unless that one is known to have been on disk:
+//! then it was not torn but damaged since, and leaving it out would lose what was
+//! acknowledged. It is known from what later frames say, be they valid in their turn or
+//! not, and from the log that follows.
+
+use std::path::Path;
+
+use crate::error::{Damage, Error, Result};
+use crate::format::log::{BLOCK_LEN, Entries, FrameHeader, LogEntry, Salt, decode_header};
+use crate::format::names::log_name;
+use crate::format::segment::StoreIdBytes;
+use crate::io::Disk;
+
+/// Where the frames of a log end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LogEnd {
+    /// The sequence number that comes next.
+    pub(crate) next_sequence: u64,
+    /// Where the next frame would begin.
+    pub(crate) offset: u64,
+    /// Bytes from there to the last one that is not zero: what a crash left of frames
+    /// that were not acknowledged.
+    pub(crate) cut_bytes: u64,
+}
+
+/// The bytes of a log that the manifest names.
+pub(crate) fn read_file(disk: &dyn Disk, entry: &LogEntry) -> Result<Vec<u8>> {
+    let name = log_name(entry.log_id);
+    let path = disk.path_of(&name);
+    disk.read(&name, usize::MAX).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::from(Damage {
+            path,
+            part: "log",
+            offset: 0,
+            expected: "the file that the manifest names".into(),
+            found: "no such file".into(),
+        }),
+        _ => Error::io("read", &path)(error),
+    })
+}
+
+/// Goes through the frames of a log, each with its offset. `until` is the sequence
+/// number at which the next log goes on, if there is one.
+///
+/// Takes time proportional to the log, whatever is in it.
+pub(crate) fn read_frames(
+    bytes: &[u8],
+    path: &Path,
+    store_id: StoreIdBytes,
+    entry: &LogEntry,
+    until: Option<u64>,
+    visit: &mut dyn FnMut(u64, Entries<'_>) -> Result<()>,
+) -> Result<LogEnd> {
+    let salt = entry.salt;
+    let mut previous = decode_header(bytes, store_id, entry, path)?;
+    let mut sequence = entry.first_sequence;
+    let mut offset = BLOCK_LEN;
+    let rest = |offset: usize| bytes.get(offset..).unwrap_or(&[]);
+    while until != Some(sequence)
+        && let Some(header) = FrameHeader::decode(rest(offset), salt)
+        && (header.sequence, header.previous) == (sequence, previous)
+        && let Some(entries) = header.entries(rest(offset), salt)
+        && let Some(next) = sequence.checked_add(1)
+    {
+        visit(offset as u64, entries)?;
+        previous = header.checksum;
+        sequence = next;
+        offset += header.frame_len();
+    }
+    let tail = rest(offset);
+    let durable = match until {
+        // This log was synced before the next one was begun.
+        Some(next) => next.checked_sub(1),
+        None => tail.chunks(BLOCK_LEN).filter_map(|block| mark(block, salt)).max(),
+    };
+    if until != Some(sequence) && durable.is_some_and(|durable| durable >= sequence) {
+        let known = durable.unwrap_or(sequence);
+        return Err(Error::from(Damage {
+            path: path.to_path_buf(),
+            part: "log frame",
+            offset: offset as u64,
+            expected: format!("frame {sequence}, as frames up to {known} were on disk"),
+            found: match FrameHeader::decode(tail, salt) {
+                Some(header) if header.sequence == sequence => "one with other entries".into(),
+                Some(header) => format!("frame {}", header.sequence),
+                None => "bytes that are no frame".into(),
+            },
+        }));
+    }
+    let used = tail.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let cut_bytes = if until.is_none() { used as u64 } else { 0 };
+    Ok(LogEnd { next_sequence: sequence, offset: offset as u64, cut_bytes })
+}
+
+/// Up to where frames were durable, by the header at the start of a block, if there is one.
+fn mark(block: &[u8], salt: Salt) -> Option<u64> {
+    FrameHeader::decode(block, salt).map(|header| header.durable)
+}

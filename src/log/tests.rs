@@ -1,0 +1,193 @@
+//! What is read of a log is what was written, up to where it was torn; and what was
+//! damaged is no torn end.
+
+use std::path::Path;
+
+use super::read::{LogEnd, read_file, read_frames};
+use super::write::Log;
+use crate::error::{Damage, Error, Result};
+use crate::format::kinds::Kind;
+use crate::format::log::{BLOCK_LEN, LogEntry};
+use crate::format::names::log_name;
+use crate::io::Disk;
+use crate::io::disk::RealDisk;
+use crate::testing::random::Random;
+use crate::token::{BlockTime, Record};
+
+const STORE: [u8; 16] = [7; 16];
+const ENTRY: LogEntry = LogEntry { log_id: 3, first_sequence: 40, salt: *b"12345678" };
+
+type Frame = Vec<(Record, Kind)>;
+
+fn frame(entries: usize, seed: u64) -> Frame {
+    let mut random = Random::new("log", seed);
+    let mut tokens: Vec<_> = (0..entries).map(|_| random.token()).collect();
+    tokens.sort_unstable();
+    let record = |token| Record::new(token, BlockTime::new(random.bytes().into(), seed));
+    tokens.into_iter().map(record).map(|record| (record, Kind::Fresh)).collect()
+}
+
+/// A log of frames of so many entries, each written when all before it were durable up to
+/// the one before the last. Its bytes, and where each frame begins.
+fn log_of(sizes: &[usize]) -> (Vec<u8>, Vec<usize>, Vec<Frame>) {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(directory.path());
+    let (mut log, next) = Log::begin(&disk, STORE, ENTRY, &[], 64 << 10).unwrap();
+    assert_eq!(next, ENTRY.first_sequence);
+    let (mut offsets, mut frames) = (Vec::new(), Vec::new());
+    for (sequence, size) in (next..).zip(sizes) {
+        let (at, mut bytes) = (log.offset, Vec::new());
+        let entries = frame(*size, sequence);
+        log.push(sequence, sequence.saturating_sub(2), &entries, &mut bytes);
+        log.file.write(&bytes, at).unwrap();
+        offsets.push(at as usize);
+        frames.push(entries);
+    }
+    (read_file(&disk, &ENTRY).unwrap(), offsets, frames)
+}
+
+fn read(bytes: &[u8], until: Option<u64>) -> Result<(LogEnd, Vec<Frame>)> {
+    let mut frames = Vec::new();
+    let end = read_frames(bytes, Path::new("log"), STORE, &ENTRY, until, &mut |_, entries| {
+        frames.push(entries.iter().map(|(record, kind)| (*record, kind)).collect());
+        Ok(())
+    })?;
+    Ok((end, frames))
+}
+
+fn damage(bytes: &[u8], until: Option<u64>) -> Damage {
+    match read(bytes, until) {
+        Err(Error::Damaged(damage)) => *damage,
+        other => panic!("{:?}", other.map(|(end, _)| end)),
+    }
+}
+
+const SIZES: [usize; 8] = [1, 6, 7, 0, 20, 6, 1, 3];
+
+#[test]
+fn frames_come_back_in_order() {
+    let (bytes, offsets, frames) = log_of(&SIZES);
+    let (end, found) = read(&bytes, None).unwrap();
+    assert_eq!(found, frames);
+    let offset = offsets[7] as u64 + 512;
+    assert_eq!(end, LogEnd { next_sequence: 48, offset, cut_bytes: 0 });
+    let (end, found) = read(&bytes, Some(43)).unwrap();
+    assert_eq!(found, frames[..3]);
+    assert_eq!(end, LogEnd { next_sequence: 43, offset: offsets[3] as u64, cut_bytes: 0 });
+}
+
+#[test]
+fn a_log_begins_with_what_it_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(directory.path());
+    let entries = frame(10_000, 1);
+    let (log, next) = Log::begin(&disk, STORE, ENTRY, &entries, 4_096).unwrap();
+    assert_eq!(log.capacity - log.offset, 4_096);
+    let bytes = read_file(&disk, &ENTRY).unwrap();
+    assert_eq!(bytes.len() as u64, log.capacity);
+    let (end, frames) = read(&bytes, None).unwrap();
+    assert_eq!(end.next_sequence, next);
+    assert_eq!(frames.concat(), entries);
+}
+
+/// Whatever is torn off the end: all frames before it, and none of it.
+#[test]
+fn a_torn_end_is_cut() {
+    let (bytes, offsets, frames) = log_of(&SIZES);
+    // The last two frames were not known to be durable.
+    for torn in [6, 7] {
+        for block in (offsets[torn]..offsets[7] + BLOCK_LEN).step_by(BLOCK_LEN) {
+            let mut torn_bytes = bytes.clone();
+            torn_bytes[block..block + BLOCK_LEN].fill(0);
+            let last = offsets.iter().rposition(|offset| *offset <= block).unwrap();
+            let (end, found) = read(&torn_bytes, None).unwrap();
+            assert_eq!(found, frames[..last]);
+            assert_eq!(end.next_sequence, 40 + last as u64);
+            assert_eq!(end.offset, offsets[last] as u64);
+            let is_followed = last < 7;
+            assert_eq!(end.cut_bytes > 0, is_followed, "{block}");
+        }
+    }
+    for len in offsets[6]..offsets[6] + 100 {
+        assert_eq!(read(&bytes[..len], None).unwrap().1, frames[..6]);
+    }
+}
+
+/// A bit of a frame that later ones say was on disk.
+#[test]
+fn damage_before_the_end_is_no_torn_end() {
+    let (bytes, offsets, frames) = log_of(&SIZES);
+    for (index, offset) in offsets.iter().enumerate() {
+        let used = 32 + 73 * SIZES[index];
+        for byte in (0..used).step_by(7) {
+            let mut flipped = bytes.clone();
+            flipped[offset + byte] ^= 0x10;
+            if index < 6 {
+                let damage = damage(&flipped, None);
+                assert_eq!(damage.offset, *offset as u64, "byte {byte} of frame {index}");
+                assert_eq!((damage.part, damage.path.to_str()), ("log frame", Some("log")));
+            } else {
+                assert_eq!(read(&flipped, None).unwrap().1, frames[..index]);
+            }
+            // Where the next log goes on, all of this one is known to have been on disk.
+            assert_eq!(self::damage(&flipped, Some(48)).offset, *offset as u64);
+        }
+    }
+    assert_eq!(damage(&bytes, Some(49)).offset, offsets[7] as u64 + 512);
+}
+
+/// A mark says that what is before it was durable, until a frame takes its place.
+#[test]
+fn marks_tell_damage_from_a_torn_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(directory.path());
+    let (mut log, _) = Log::begin(&disk, STORE, ENTRY, &[], 4_096).unwrap();
+    let mut bytes = Vec::new();
+    log.push(40, 39, &frame(6, 1), &mut bytes);
+    log.file.write(&bytes, 512).unwrap();
+    let flipped = || {
+        let mut bytes = read_file(&disk, &ENTRY).unwrap();
+        bytes[600] ^= 1;
+        bytes
+    };
+    assert_eq!(read(&flipped(), None).unwrap().0.next_sequence, 40, "it may have been torn");
+    let mark = log.mark(41, 40).unwrap();
+    log.file.write(&mark, log.offset).unwrap();
+    assert_eq!(damage(&flipped(), None).offset, 512);
+    let next = frame(6, 2);
+    bytes.clear();
+    let at = log.offset;
+    log.push(41, 40, &next, &mut bytes);
+    log.file.write(&bytes, at).unwrap();
+    assert_eq!(read(&read_file(&disk, &ENTRY).unwrap(), None).unwrap().1[1], next);
+    assert_eq!(damage(&flipped(), None).offset, 512);
+}
+
+#[test]
+fn frames_of_another_log_are_none() {
+    let (bytes, offsets, _) = log_of(&[6; 8]);
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(directory.path());
+    let other = LogEntry { salt: *b"another!", ..ENTRY };
+    let (mut log, _) = Log::begin(&disk, STORE, other, &[], 64 << 10).unwrap();
+    let mut frames = Vec::new();
+    for sequence in 40..48 {
+        log.push(sequence, sequence - 1, &frame(6, sequence), &mut frames);
+    }
+    let mut mixed = bytes.clone();
+    let from = offsets[7];
+    mixed[from..from + 512].copy_from_slice(&frames[from - 512..from]);
+    assert_eq!(read(&mixed, None).unwrap().0.next_sequence, 47);
+    // Nor are older ones of the same log in a later place.
+    let mut repeated = bytes.clone();
+    repeated.copy_within(offsets[6]..offsets[6] + 512, from);
+    assert_eq!(read(&repeated, None).unwrap().0.next_sequence, 47);
+}
+
+#[test]
+fn a_log_that_is_missing_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(directory.path());
+    let Err(Error::Damaged(damage)) = read_file(&disk, &ENTRY) else { panic!("it was read") };
+    assert_eq!(damage.path, disk.path_of(&log_name(3)));
+}

@@ -1,0 +1,155 @@
+//! Writing a log.
+//!
+//! A log has all its room from the beginning, so that a commit finds that the disk is
+//! full before anything of it is written, and syncing one changes nothing but blocks
+//! that are there already.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::kinds::Kind;
+use crate::format::log::{BLOCK_LEN, LogEntry, encode_frame, encode_header, frame_len};
+use crate::format::names::log_name;
+use crate::format::segment::StoreIdBytes;
+use crate::io::{Disk, DiskFile};
+use crate::token::Record;
+
+/// Entries of a frame at the most, where they are not all of one commit.
+const FRAME_ENTRIES: usize = 4_096;
+
+/// The file of a log, which is written and synced while more frames are made.
+pub(crate) struct LogFile {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+}
+
+impl LogFile {
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    /// Makes all that was written durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}
+
+/// A log that is being written, and where its next frame goes.
+pub(crate) struct Log {
+    pub(crate) file: Arc<LogFile>,
+    pub(crate) entry: LogEntry,
+    /// Bytes of the file.
+    pub(crate) capacity: u64,
+    pub(crate) offset: u64,
+    /// The checksum of the last frame, or of the header.
+    previous: u32,
+}
+
+impl Log {
+    /// Begins a log with entries in the order of their tokens, synced but for its name,
+    /// and gives the sequence number that comes next. There will be room for `room` bytes
+    /// more. Nothing is left of it if it fails.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`] before anything is written.
+    pub(crate) fn begin(
+        disk: &dyn Disk,
+        store_id: StoreIdBytes,
+        entry: LogEntry,
+        entries: &[(Record, Kind)],
+        room: u64,
+    ) -> Result<(Self, u64)> {
+        let name = log_name(entry.log_id);
+        // A thread that panicked may have left one.
+        let _ = disk.unlink(&name);
+        let begun = Self::begin_named(disk, &name, store_id, entry, entries, room);
+        if begun.is_err() {
+            // Whether this works does not matter: the next writer removes it as well.
+            let _ = disk.unlink(&name);
+        }
+        begun
+    }
+
+    fn begin_named(
+        disk: &dyn Disk,
+        name: &str,
+        store_id: StoreIdBytes,
+        entry: LogEntry,
+        entries: &[(Record, Kind)],
+        room: u64,
+    ) -> Result<(Self, u64)> {
+        let path = disk.path_of(name);
+        let file = disk.create(name).map_err(Error::io("create", &path))?;
+        let frames: usize =
+            entries.chunks(FRAME_ENTRIES).map(|entries| frame_len(entries.len())).sum();
+        let capacity = (BLOCK_LEN + frames) as u64 + room;
+        file.preallocate(capacity).map_err(|source| no_space(source, capacity, &path))?;
+        let (header, previous) = encode_header(store_id, &entry);
+        let mut log = Self {
+            file: Arc::new(LogFile { file, path }),
+            entry,
+            capacity,
+            offset: BLOCK_LEN as u64,
+            previous,
+        };
+        log.write(&header, 0)?;
+        let mut sequence = entry.first_sequence;
+        let mut bytes = Vec::new();
+        for entries in entries.chunks(FRAME_ENTRIES) {
+            let at = log.offset;
+            bytes.clear();
+            log.push(sequence, sequence - 1, entries, &mut bytes);
+            log.write(&bytes, at)?;
+            sequence += 1;
+        }
+        log.file.file.sync().map_err(Error::io("sync", log.file.path()))?;
+        Ok((log, sequence))
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write(bytes, offset).map_err(Error::io("write", self.file.path()))
+    }
+
+    /// Whether a frame of so many bytes has room.
+    pub(crate) fn has_room(&self, frame_len: usize) -> bool {
+        self.capacity - self.offset >= frame_len as u64
+    }
+
+    /// Appends a frame to what will be written at this log's offset, and moves it on.
+    pub(crate) fn push(
+        &mut self,
+        sequence: u64,
+        durable: u64,
+        entries: &[(Record, Kind)],
+        bytes: &mut Vec<u8>,
+    ) {
+        let start = bytes.len();
+        let salt = self.entry.salt;
+        self.previous = encode_frame(salt, self.previous, sequence, durable, entries, bytes);
+        self.offset += (bytes.len() - start) as u64;
+    }
+
+    /// A frame without entries, to be written at this log's offset: it says how far the
+    /// log is durable, until the next frame takes its place. `None` if it has no room.
+    pub(crate) fn mark(&self, sequence: u64, durable: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        encode_frame(self.entry.salt, self.previous, sequence, durable, &[], &mut bytes);
+        self.has_room(bytes.len()).then_some(bytes)
+    }
+}
+
+fn no_space(source: io::Error, needed: u64, path: &std::path::Path) -> Error {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::NoSpace { path: path.to_path_buf(), needed, source }
+        }
+        _ => Error::io("allocate", path)(source),
+    }
+}

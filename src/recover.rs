@@ -1,0 +1,136 @@
+//! Making the delta again out of the logs.
+
+use std::sync::Arc;
+
+use crate::delta::Delta;
+use crate::error::{Damage, Error, Result};
+use crate::format::kinds::Kind;
+use crate::format::log::LogEntry;
+use crate::format::manifest::ManifestContents;
+use crate::format::names::log_name;
+use crate::io::Disk;
+use crate::log::read::{read_file, read_frames};
+use crate::segment::layer::Layer;
+
+/// Frames are numbered below this: there is no end to commits.
+const SEQUENCE_END: u64 = 1 << 62;
+
+/// What opening a store found in its logs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Commits that were read.
+    pub commits: u64,
+    /// Bytes behind the last of them that a crash left of commits which were not
+    /// acknowledged. They were left out.
+    pub cut_bytes: u64,
+}
+
+/// What the logs come to.
+pub(crate) struct Replayed {
+    pub(crate) delta: Delta,
+    /// The number of the last frame, or the one before the first.
+    pub(crate) last_sequence: u64,
+    /// Bytes of the logs.
+    pub(crate) log_bytes: u64,
+    pub(crate) recovery: Recovery,
+}
+
+/// Reads all logs that the manifest names, over the layer that it names. Changes nothing
+/// on the disk.
+///
+/// Takes time proportional to the logs, and memory for the largest one and the delta.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    contents: &ManifestContents,
+    base: Arc<Layer>,
+) -> Result<Replayed> {
+    let mut replayed = Replayed {
+        delta: Delta::new(base),
+        last_sequence: 0,
+        log_bytes: 0,
+        recovery: Recovery::default(),
+    };
+    for (index, entry) in contents.logs.iter().enumerate() {
+        let until = contents.logs.get(index + 1).map(|next| next.first_sequence);
+        replayed.read(disk, contents, entry, until)?;
+    }
+    replayed.check(disk, contents)?;
+    Ok(replayed)
+}
+
+impl Replayed {
+    fn read(
+        &mut self,
+        disk: &dyn Disk,
+        contents: &ManifestContents,
+        entry: &LogEntry,
+        until: Option<u64>,
+    ) -> Result<()> {
+        let path = disk.path_of(&log_name(entry.log_id));
+        let damaged = |part, offset, expected: String, found: String| {
+            Error::from(Damage { path: path.clone(), part, offset, expected, found })
+        };
+        if !(1..SEQUENCE_END).contains(&entry.first_sequence) {
+            let expected = format!("a first frame from 1 to {}", SEQUENCE_END - 1);
+            return Err(damaged("log header", 0, expected, entry.first_sequence.to_string()));
+        }
+        let bytes = read_file(disk, entry)?;
+        let delta = &mut self.delta;
+        let mut commits = 0;
+        let end =
+            read_frames(&bytes, &path, contents.store_id, entry, until, &mut |offset, entries| {
+                commits += u64::from(entries.iter().next().is_some());
+                for (record, kind) in entries.iter() {
+                    let base_position = delta.base().find(&record.token)?.position;
+                    delta.apply(record, kind, base_position).map_err(|_| {
+                        let expected = format!("an entry that can follow on {}", record.token);
+                        damaged("log entry", offset, expected, format!("{kind:?}"))
+                    })?;
+                }
+                Ok(())
+            })?;
+        self.log_bytes += bytes.len() as u64;
+        self.last_sequence = end.next_sequence - 1;
+        self.recovery.commits += commits;
+        self.recovery.cut_bytes += end.cut_bytes;
+        Ok(())
+    }
+
+    /// Makes sure that what the logs did can be done to what is below them.
+    fn check(&self, disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
+        let Some(last) = contents.logs.last() else { return Ok(()) };
+        for (record, kind) in self.delta.entries()? {
+            let is_below = self.delta.base().find(&record.token)?.record.is_some();
+            if is_below != (kind != Kind::Fresh) {
+                let token = record.token;
+                return Err(Error::from(Damage {
+                    path: disk.path_of(&log_name(last.log_id)),
+                    part: "log entry",
+                    offset: 0,
+                    expected: format!("what can be done to token {token}"),
+                    found: format!("{kind:?}, which it is not by the segments"),
+                }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads all frames of all logs. Up to a number, or as far as the logs themselves say,
+/// they must be what was written.
+pub(crate) fn check_logs(
+    disk: &dyn Disk,
+    contents: &ManifestContents,
+    last_sequence: Option<u64>,
+) -> Result<()> {
+    let nexts = contents.logs.iter().skip(1).map(|next| Some(next.first_sequence));
+    let end = last_sequence.map(|last| last + 1);
+    for (entry, until) in contents.logs.iter().zip(nexts.chain([end])) {
+        let path = disk.path_of(&log_name(entry.log_id));
+        let bytes = read_file(disk, entry)?;
+        read_frames(&bytes, &path, contents.store_id, entry, until, &mut |_, _| Ok(()))?;
+    }
+    Ok(())
+}

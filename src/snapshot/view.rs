@@ -1,0 +1,285 @@
+//! What there is to read at one moment: a bottom layer, and what was written above it.
+//!
+//! The entries of the bottom layer, the *base*, are all fresh. Those of the *parts*
+//! above it, newest first, say what they did to what lies below, so that nothing has to
+//! be passed over to be counted: the tokens below a place are the records of the base
+//! before it and, for each part, its fresh entries before it less its tombstones.
+//!
+//! Most tokens are in the base alone. The filter says so at once for nearly all of
+//! those, so that a lookup or a walk costs hardly more than it would without parts.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::challenge::Direction;
+use crate::delta::filter::Filter;
+use crate::delta::part::{Part, newest};
+use crate::error::Result;
+use crate::format::kinds::Kind;
+use crate::segment::find::Found;
+use crate::segment::layer::Layer;
+use crate::token::{Record, TokenId};
+
+/// A bottom layer and the parts above it.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(super) base: Arc<Layer>,
+    pub(super) parts: Vec<Part>,
+    pub(super) filter: Arc<Filter>,
+    len: u64,
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Source {
+    #[default]
+    Base,
+    Part(usize),
+}
+
+/// An entry: where it is, and at which position there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Place {
+    pub(super) source: Source,
+    pub(super) position: usize,
+}
+
+/// Entries that lie side by side, all of them live.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Run {
+    pub(super) source: Source,
+    pub(super) positions: Range<usize>,
+}
+
+/// A cut between tokens: what lies below it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cut {
+    /// Number of records of the base.
+    pub(super) base: usize,
+    /// Number of entries of each part.
+    pub(super) parts: Vec<usize>,
+    /// Number of tokens.
+    pub(super) rank: u64,
+}
+
+/// On which side of a token a cut is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    Below,
+    Above,
+}
+
+impl Side {
+    /// What lies below a cut at a place that was found.
+    #[inline]
+    pub(super) fn of(self, found: Found<'_>) -> usize {
+        found.position + usize::from(self == Self::Above && found.record.is_some())
+    }
+}
+
+impl View {
+    /// A view of parts, newest first, above a base. For each entry in the parts the
+    /// filter was told of its suffix and base position before.
+    pub(crate) fn new(base: Arc<Layer>, parts: Vec<Part>, filter: Arc<Filter>) -> Result<Self> {
+        let parts: Vec<_> = parts.into_iter().filter(|part| part.len() > 0).collect();
+        let (mut entries, mut net) = (base.len(), 0i64);
+        for part in &parts {
+            entries += part.len();
+            net = net.saturating_add(part.tokens_before(part.len())?);
+        }
+        // Kinds that lie make no more tokens than there are entries.
+        let len = plus(base.len(), net).min(entries as u64);
+        Ok(Self { base, parts, filter, len })
+    }
+
+    /// A view of a base alone.
+    pub(crate) fn of_base(base: Arc<Layer>) -> Self {
+        let len = base.len() as u64;
+        Self { base, parts: Vec::new(), filter: Arc::new(Filter::new(0)), len }
+    }
+
+    pub(crate) fn base(&self) -> &Arc<Layer> {
+        &self.base
+    }
+
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Number of tokens.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The record of a token.
+    #[inline]
+    pub(super) fn get(&self, token: &TokenId) -> Result<Option<&Record>> {
+        let found = self.base.find(token)?;
+        self.newest(token, found)
+    }
+
+    /// The record of a token that was sought in the base.
+    #[inline]
+    pub(crate) fn newest<'a>(
+        &'a self,
+        token: &TokenId,
+        found: Found<'a>,
+    ) -> Result<Option<&'a Record>> {
+        let position = found.position;
+        if self.parts.is_empty() || !self.filter.may_hold(token.suffix(), position..=position) {
+            return Ok(found.record);
+        }
+        match newest(&self.parts, token)? {
+            None => Ok(found.record),
+            Some((_, Kind::Tombstone)) => Ok(None),
+            Some((record, Kind::Fresh | Kind::Update)) => Ok(Some(record)),
+        }
+    }
+
+    /// Number of tokens below a cut beside a token.
+    #[inline]
+    pub(super) fn rank(&self, token: &TokenId, side: Side) -> Result<u64> {
+        let base = side.of(self.base.find(token)?);
+        if self.parts.is_empty() {
+            return Ok(base as u64);
+        }
+        let mut net = 0i64;
+        for part in &self.parts {
+            net = net.saturating_add(part.tokens_before(side.of(part.find(token)?))?);
+        }
+        Ok(self.total(base, net))
+    }
+
+    /// The number of tokens that so many records of the base and a change by the parts
+    /// come to.
+    #[inline]
+    pub(super) fn total(&self, base: usize, net: i64) -> u64 {
+        plus(base, net).min(self.len)
+    }
+
+    /// The cut below all tokens.
+    pub(super) fn bottom(&self) -> Cut {
+        Cut { base: 0, parts: vec![0; self.parts.len()], rank: 0 }
+    }
+
+    /// The cut above all tokens.
+    pub(super) fn top(&self) -> Cut {
+        let parts = self.parts.iter().map(Part::len).collect();
+        Cut { base: self.base.len(), parts, rank: self.len }
+    }
+
+    /// A cut beside a token.
+    pub(super) fn cut(&self, token: &TokenId, side: Side) -> Result<Cut> {
+        let base = side.of(self.base.find(token)?);
+        let mut parts = Vec::with_capacity(self.parts.len());
+        let mut net = 0i64;
+        for part in &self.parts {
+            let below = side.of(part.find(token)?);
+            net = net.saturating_add(part.tokens_before(below)?);
+            parts.push(below);
+        }
+        Ok(Cut { base, parts, rank: self.total(base, net) })
+    }
+
+    /// The record at a place.
+    #[inline]
+    pub(crate) fn record(&self, place: Place) -> Result<Option<&Record>> {
+        match place.source {
+            Source::Base => self.base.record(place.position),
+            Source::Part(index) => match self.parts.get(index) {
+                Some(part) => part.record(place.position),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// The record at a place that was checked before.
+    #[inline]
+    pub(super) fn checked_record(&self, place: Place) -> Option<&Record> {
+        match place.source {
+            Source::Base => self.base.checked_record(place.position),
+            Source::Part(index) => self.parts.get(index)?.checked_record(place.position),
+        }
+    }
+
+    /// Checks the records of a run.
+    pub(super) fn check_records(&self, run: &Run) -> Result<()> {
+        match run.source {
+            Source::Base => self.base.check_records(&run.positions),
+            Source::Part(index) => match self.parts.get(index) {
+                Some(part) => part.check_records(&run.positions),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// The records of a run from one of its ends on, as many as lie in one piece, and no
+    /// more than `records_max`. Empty only if the run is.
+    pub(super) fn records(
+        &self,
+        run: &Run,
+        direction: Direction,
+        records_max: usize,
+    ) -> Result<&[Record]> {
+        let positions = &run.positions;
+        match (run.source, direction) {
+            (Source::Base, Direction::Up) => self.base.first_run(positions, records_max),
+            (Source::Base, Direction::Down) => self.base.last_run(positions, records_max),
+            (Source::Part(index), _) => match (self.parts.get(index), direction) {
+                (Some(part), Direction::Up) => part.first_run(positions, records_max),
+                (Some(part), Direction::Down) => part.last_run(positions, records_max),
+                (None, _) => Ok(&[]),
+            },
+        }
+    }
+
+    /// Brings the records at places near, all at once. One by one, as a walk meets them,
+    /// each would hold it up until its address is translated.
+    #[inline]
+    pub(crate) fn prefetch_records(&self, places: &[Place]) {
+        for place in places {
+            // Parts are small, and near.
+            if place.source == Source::Base {
+                self.base.prefetch_record(place.position);
+            }
+        }
+    }
+}
+
+#[inline]
+fn plus(base: usize, net: i64) -> u64 {
+    (base as u64).saturating_add_signed(net)
+}
+
+/// Whether a token comes before another one in a direction.
+#[inline]
+pub(super) fn is_nearer(token: &TokenId, other: &TokenId, direction: Direction) -> bool {
+    match direction {
+        Direction::Up => token < other,
+        Direction::Down => token > other,
+    }
+}
+
+/// Cuts so many positions, or as many as there are, off the end that comes first in a
+/// direction.
+#[inline]
+pub(super) fn cut_off(
+    positions: &mut Range<usize>,
+    direction: Direction,
+    count: usize,
+) -> Range<usize> {
+    let count = count.min(positions.len());
+    match direction {
+        Direction::Up => {
+            let start = positions.start;
+            positions.start += count;
+            start..positions.start
+        }
+        Direction::Down => {
+            let end = positions.end;
+            positions.end -= count;
+            positions.end..end
+        }
+    }
+}

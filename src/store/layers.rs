@@ -1,0 +1,91 @@
+//! Opening the segments that the manifest names.
+
+use std::io;
+
+use crate::error::{Damage, Error, Result};
+use crate::format::manifest::{ManifestContents, SegmentEntry};
+use crate::format::names::{MANIFEST, segment_name};
+use crate::format::segment::header_checksum;
+use crate::io::Disk;
+use crate::io::map::Bytes;
+use crate::options::Verification;
+use crate::segment::layer::Layer;
+use crate::segment::reader::Segment;
+
+/// Opens all that the manifest names.
+pub(super) fn open_layers(
+    disk: &dyn Disk,
+    contents: &ManifestContents,
+    verification: Verification,
+) -> Result<Layer> {
+    let [entries] = contents.layers.as_slice() else {
+        if contents.layers.is_empty() {
+            return Ok(Layer::default());
+        }
+        return Err(Error::from(Damage {
+            path: disk.path_of(MANIFEST),
+            part: "manifest",
+            offset: 0,
+            expected: "at most one layer".into(),
+            found: format!("{} layers", contents.layers.len()),
+        }));
+    };
+    if let Some(entry) = entries.iter().find(|entry| entry.updates > 0 || entry.tombstones > 0) {
+        return Err(Error::from(Damage {
+            path: disk.path_of(&segment_name(entry.segment_id)),
+            part: "kinds",
+            offset: 56,
+            expected: "fresh entries only, as there is no layer below".into(),
+            found: format!("{} updates and {} tombstones", entry.updates, entry.tombstones),
+        }));
+    }
+    let segments: Result<Vec<_>> =
+        entries.iter().map(|entry| open_segment(disk, entry, verification)).collect();
+    Ok(Layer::new(segments?))
+}
+
+/// Opens a segment and makes sure that it is the one that the manifest means.
+fn open_segment(
+    disk: &dyn Disk,
+    entry: &SegmentEntry,
+    verification: Verification,
+) -> Result<Segment<Bytes>> {
+    let name = segment_name(entry.segment_id);
+    let path = disk.path_of(&name);
+    let damaged = |part, expected: String, found: String| {
+        Error::from(Damage { path: path.clone(), part, offset: 0, expected, found })
+    };
+    let file = match disk.open(&name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(
+                "segment",
+                format!("a file of {} bytes", entry.file_len),
+                "no such file".into(),
+            ));
+        }
+        opened => opened.map_err(Error::io("open", &path))?,
+    };
+    let len = file.len().map_err(Error::io("measure", &path))?;
+    if len != entry.file_len {
+        return Err(damaged(
+            "segment length",
+            format!("{} bytes", entry.file_len),
+            format!("{len} bytes"),
+        ));
+    }
+    let bytes = file.map().map_err(Error::io("map", &path))?;
+    if header_checksum(bytes.as_ref()) != Some(entry.header_checksum) {
+        // Whatever else is wrong with it, a file of another making is said to be that.
+        Segment::open(bytes, &path, verification)?;
+        return Err(damaged(
+            "segment",
+            "the file that the manifest names".into(),
+            "another one".into(),
+        ));
+    }
+    let segment = Segment::open(bytes, &path, verification)?;
+    if segment.entry() != *entry {
+        return Err(damaged("segment", format!("{entry:?}"), format!("{:?}", segment.entry())));
+    }
+    Ok(segment)
+}

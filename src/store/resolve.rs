@@ -1,0 +1,64 @@
+//! Deciding what a batch does.
+//!
+//! Conditions are decided before anything is logged, so that replaying a log needs no
+//! decisions: a frame holds one entry for each token that changed, with what it did to
+//! the state just before the batch.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use crate::batch::Batch;
+use crate::delta::{Delta, LookedUp};
+use crate::error::Result;
+use crate::format::kinds::Kind;
+use crate::token::{BlockTime, Record, TokenId};
+
+/// What a batch comes to.
+pub(super) struct Resolved {
+    /// In the order of their tokens.
+    pub(super) entries: Vec<(Record, Kind)>,
+    /// Of each entry, its place in the base.
+    pub(super) base_positions: Vec<usize>,
+    /// Of each operation, whether it took place.
+    pub(super) applied: Vec<bool>,
+}
+
+/// A token while the operations on it are gone through.
+struct Change {
+    before: LookedUp,
+    now: Option<BlockTime>,
+    is_changed: bool,
+}
+
+pub(super) fn resolve(delta: &Delta, batch: &Batch) -> Result<Resolved> {
+    let mut changes: BTreeMap<TokenId, Change> = BTreeMap::new();
+    let mut applied = Vec::with_capacity(batch.len());
+    for operation in batch.operations() {
+        let change = match changes.entry(operation.token) {
+            Entry::Occupied(change) => change.into_mut(),
+            Entry::Vacant(vacant) => {
+                let before = delta.look_up(&operation.token)?;
+                vacant.insert(Change { before, now: before.value, is_changed: false })
+            }
+        };
+        let applies = operation.condition.holds(change.now.as_ref())
+            && (operation.value.is_some() || change.now.is_some());
+        if applies {
+            change.now = operation.value;
+            change.is_changed = true;
+        }
+        applied.push(applies);
+    }
+    let mut resolved = Resolved { entries: Vec::new(), base_positions: Vec::new(), applied };
+    for (token, change) in changes.into_iter().filter(|(_, change)| change.is_changed) {
+        let kind = match (change.before.value, change.now) {
+            (None, None) => continue,
+            (None, Some(_)) => Kind::Fresh,
+            (Some(_), Some(_)) => Kind::Update,
+            (Some(_), None) => Kind::Tombstone,
+        };
+        resolved.entries.push((Record::new(token, change.now.unwrap_or_default()), kind));
+        resolved.base_positions.push(change.before.base_position);
+    }
+    Ok(resolved)
+}

@@ -1,0 +1,58 @@
+//! A child that a writer's process forks has its lock, but not the right to write; and its
+//! end does not give the lock away.
+
+#![expect(unsafe_code, reason = "there is no other way to fork")]
+
+use ringstore::{Batch, BlockTime, Error, Options, Store, TokenId};
+
+/// Runs something in a forked child, and says whether it did what it should.
+fn in_child(child: impl FnOnce() -> bool) -> bool {
+    // SAFETY: this file has one test, so no other thread of it holds a lock that the
+    // child could wait for.
+    let process = unsafe { libc::fork() };
+    assert!(process >= 0, "cannot fork");
+    if process == 0 {
+        let is_right = child();
+        // SAFETY: ends the process at once, as the test is the parent's.
+        unsafe { libc::_exit(i32::from(!is_right)) }
+    }
+    let mut status = 0;
+    // SAFETY: `status` is ours, and the process is our child.
+    let waited = unsafe { libc::waitpid(process, &raw mut status, 0) };
+    waited == process && libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+}
+
+#[test]
+fn a_child_does_not_write_and_does_not_unlock() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokens");
+    let store = Store::create(&path, &Options::new()).unwrap();
+    let (token, value) = (TokenId::from(7), BlockTime::new(7.into(), 7));
+    store.put(&token, value).unwrap();
+    let log_bytes = || {
+        let logs = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+        let log = logs.into_iter().find(|path| path.extension().is_some_and(|e| e == "log"));
+        std::fs::read(log.unwrap()).unwrap()
+    };
+    let before = log_bytes();
+    assert!(in_child(|| {
+        let reads = store.snapshot().get(&token).unwrap() == Some(value);
+        let written = store.commit(Batch::new().remove(token));
+        let synced = store.sync();
+        let closed = store.clone().close();
+        drop(store.clone());
+        reads
+            && matches!(written, Err(Error::Unwritable { reason, .. }) if reason.contains("fork"))
+            && matches!(synced, Err(Error::Unwritable { .. }))
+            && closed.is_err()
+    }));
+    // A child that closes the store as it would at its end.
+    let child = store.clone();
+    assert!(in_child(move || child.close().is_err()));
+    assert!(before == log_bytes(), "a child wrote into the log");
+    let opened = Store::open(&path, &Options::new());
+    assert!(matches!(opened, Err(Error::Locked { .. })), "{opened:?}");
+    store.remove(&token).unwrap();
+    store.close().unwrap();
+    assert_eq!(Store::open(&path, &Options::new()).unwrap().snapshot().len(), 0);
+}
