@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::LazyLock;
 
 use super::*;
 use crate::format::names::{is_log, is_segment};
@@ -38,7 +39,8 @@ fn open(disk: &SimDisk) -> Result<Store> {
 }
 
 fn token(id: u64) -> TokenId {
-    KeyFamily::Uniform.generate(64, 1)[id as usize % 64]
+    static TOKENS: LazyLock<Vec<TokenId>> = LazyLock::new(|| KeyFamily::Uniform.generate(64, 1));
+    TOKENS[id as usize % 64]
 }
 
 fn value(time: u64) -> BlockTime {
@@ -74,6 +76,11 @@ fn script() -> Vec<Step> {
         steps.push(Step::Commit(batch(puts, removes), durability));
     }
     steps.push(Step::Sync);
+    // So much that a log is full, and another one begun, before anything of it is synced.
+    for _ in 0..4 {
+        steps.push(Step::Commit(batch(25, 0), Durability::Buffered));
+    }
+    steps.push(Step::Commit(batch(5, 1), Durability::Synced));
     steps.push(Step::Commit(batch(5, 1), Durability::Buffered));
     steps.push(Step::Reopen);
     // One token several times, and what comes to nothing.
@@ -121,6 +128,8 @@ fn after(state: &State, batch: &Batch) -> State {
 /// What was done, and what each moment may lead to.
 struct Played {
     disk: SimDisk,
+    /// Logs that there were at a time, at the most.
+    logs_max: usize,
     states: Vec<State>,
     /// By the number of operations on the disk before it.
     allowed: Vec<RangeInclusive<usize>>,
@@ -133,6 +142,7 @@ fn play(steps: &[Step]) -> Played {
     let created = disk.operations();
     let mut durable = 0;
     let mut allowed = vec![0..=0; created];
+    let mut logs_max = 0;
     for step in steps {
         let before = durable;
         match step {
@@ -154,11 +164,12 @@ fn play(steps: &[Step]) -> Played {
             }
         }
         assert!(contents(store.as_ref().unwrap()) == states[states.len() - 1]);
+        logs_max = logs_max.max(disk.list().unwrap().iter().filter(|name| is_log(name)).count());
         allowed.resize(disk.operations(), before..=states.len() - 1);
     }
     allowed.push(durable..=states.len() - 1);
     drop(store);
-    Played { disk, states, allowed }
+    Played { disk, logs_max, states, allowed }
 }
 
 /// All that a store holds, read in more than one way.
@@ -193,7 +204,7 @@ fn recover(disk: &SimDisk) -> Option<State> {
 
 #[test]
 fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
-    let Played { disk, states, allowed } = play(&script());
+    let Played { disk, logs_max, states, allowed } = play(&script());
     let (mut images, mut recoveries, mut found_states) = (0, 0, vec![0; states.len()]);
     let mut random = Random::new("recoveries", 1);
     for (moment, allowed) in allowed.iter().enumerate() {
@@ -222,6 +233,7 @@ fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
     println!("{images} images of {} moments, {recoveries} recoveries crashed", allowed.len());
     println!("times that each state was found: {found_states:?}");
     assert!(images > 500 && allowed.len() > 100, "{images} {}", allowed.len());
+    assert!(logs_max > 1, "no log was followed by another one");
     // Of states that are the same the first one is counted.
     let are_found = found_states
         .iter()
@@ -234,7 +246,7 @@ fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
 /// fails: what was seen once stays.
 #[test]
 fn what_was_opened_after_a_kill_outlives_the_power() {
-    let Played { disk, allowed, states } = play(&script());
+    let Played { disk, allowed, states, .. } = play(&script());
     let mut images = 0;
     for (moment, allowed) in allowed.iter().enumerate() {
         for commits in [false, true] {

@@ -17,6 +17,9 @@ const PROMISES: [&str; 2] = ["TODO", "FIXME"];
 /// Macros that have no place in finished code.
 const UNFINISHED: [&str; 3] = ["todo", "unimplemented", "dbg"];
 
+/// What tells the time. Clocks jump: nothing that the store does depends on one.
+const CLOCKS: [&str; 2] = ["SystemTime", "Instant"];
+
 fn complaints(path: &str, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     if !DOCS.iter().any(|doc| text.starts_with(doc)) {
@@ -44,6 +47,9 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
                 "{path}:{line}: `unsafe` belongs into one of {}",
                 UNSAFE.join(" and ")
             ));
+        }
+        if CLOCKS.contains(&token) {
+            complaints.push(format!("{path}:{line}: `{token}`: let nothing depend on a clock"));
         }
         let calls = |at: usize| {
             source.tokens.get(at..at + 2).is_some_and(|next| next[0] == "!" && next[1] != "=")
@@ -109,6 +115,12 @@ fn unfinished_code_is_found() {
     assert!(complaint("src/a.rs", "fn f() { g(dbg!(1)) }").contains("`dbg!`"));
     assert!(complaint("src/a.rs", "// TODO: more").starts_with("src/a.rs:2: TODO"));
     assert!(complaint("src/a.rs", "/// (FIXME)\nfn f() {}").starts_with("src/a.rs:2: FIXME"));
+}
+
+#[test]
+fn clocks_are_found() {
+    assert!(complaint("src/a.rs", "use std::time::SystemTime;").contains("clock"));
+    assert!(complaint("src/a.rs", "fn f() { Instant::now(); }").contains("clock"));
 }
 
 #[test]
