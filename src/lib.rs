@@ -25,6 +25,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! It is written while it is read: a [`Batch`] of changes is [committed](Store::commit)
+//! as a whole, durably.
+//!
 //! Where to go from here: [`Snapshot`] has all reads, [`Store`] all that changes what
 //! there is to read, [`mod@format`] specifies the files byte by byte.
 //! An engine of your own is a [`TokenStorageBackend`]; the feature `testing` has the

@@ -15,6 +15,8 @@
 /// | `FirstTouch`: by the first read that needs the chunk of 4 KiB that it is in; in suffix postings, of 66 KiB | the first read of each chunk computes a checksum, about a microsecond; reads of a section that was touched all over cost nothing |
 /// | `Never`: by nobody but [`verify`](crate::Store::verify) | none |
 ///
+/// Logs are read as a whole when a store is opened, and checked at every level.
+///
 /// With the first two levels a read never gives an answer made of damaged bytes, but an
 /// error. What none of them sees is damage that comes after a chunk was checked, by a
 /// program that writes into the file or by failing memory; and a file that was made wrong

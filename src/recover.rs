@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::delta::Delta;
+use crate::delta::{Delta, Impossible};
 use crate::error::{Damage, Error, Result};
-use crate::format::kinds::Kind;
 use crate::format::log::LogEntry;
 use crate::format::manifest::ManifestContents;
 use crate::format::names::log_name;
@@ -56,7 +55,6 @@ pub(crate) fn replay(
         let until = contents.logs.get(index + 1).map(|next| next.first_sequence);
         replayed.read(disk, contents, entry, until)?;
     }
-    replayed.check(disk, contents)?;
     Ok(replayed)
 }
 
@@ -83,9 +81,8 @@ impl Replayed {
             read_frames(&bytes, &path, contents.store_id, entry, until, &mut |offset, entries| {
                 commits += u64::from(entries.iter().next().is_some());
                 for (record, kind) in entries.iter() {
-                    let base_position = delta.base().find(&record.token)?.position;
-                    delta.apply(record, kind, base_position).map_err(|_| {
-                        let expected = format!("an entry that can follow on {}", record.token);
+                    delta.replay(record, kind)?.map_err(|Impossible| {
+                        let expected = format!("what can be done to token {}", record.token);
                         damaged("log entry", offset, expected, format!("{kind:?}"))
                     })?;
                 }
@@ -95,25 +92,6 @@ impl Replayed {
         self.last_sequence = end.next_sequence - 1;
         self.recovery.commits += commits;
         self.recovery.cut_bytes += end.cut_bytes;
-        Ok(())
-    }
-
-    /// Makes sure that what the logs did can be done to what is below them.
-    fn check(&self, disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
-        let Some(last) = contents.logs.last() else { return Ok(()) };
-        for (record, kind) in self.delta.entries()? {
-            let is_below = self.delta.base().find(&record.token)?.record.is_some();
-            if is_below != (kind != Kind::Fresh) {
-                let token = record.token;
-                return Err(Error::from(Damage {
-                    path: disk.path_of(&log_name(last.log_id)),
-                    part: "log entry",
-                    offset: 0,
-                    expected: format!("what can be done to token {token}"),
-                    found: format!("{kind:?}, which it is not by the segments"),
-                }));
-            }
-        }
         Ok(())
     }
 }

@@ -136,6 +136,22 @@ impl Delta {
         Ok(())
     }
 
+    /// Enters what a log says of a token, if it can be. All that was entered before is in
+    /// the map.
+    pub(crate) fn replay(
+        &mut self,
+        record: &Record,
+        kind: Kind,
+    ) -> Result<std::result::Result<(), Impossible>> {
+        let below = self.base.find(&record.token)?;
+        let is_first = !self.newest.contains_key(&record.token);
+        if is_first && below.record.is_some() != (kind != Kind::Fresh) {
+            return Ok(Err(Impossible));
+        }
+        let base_position = below.position;
+        Ok(self.apply(record, kind, base_position))
+    }
+
     /// What readers are to see from now on, newest first.
     pub(crate) fn freeze(&mut self) -> Result<Vec<Part>> {
         if self.newest.len() > IMAGE_ENTRIES {

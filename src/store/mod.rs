@@ -99,7 +99,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(writer) = &self.writer {
             // Who wants to know closes the store.
-            let _ = writer.close();
+            if let Err(error) = writer.close() {
+                ::log::warn!("closing {}: {error}", self.disk.path().display());
+            }
         }
     }
 }
@@ -261,6 +263,11 @@ impl Store {
         let base = open_layers(disk.as_ref(), &contents, options.verification)?;
         let mut replayed = replay(disk.as_ref(), &contents, Arc::new(base))?;
         let (recovery, log_bytes) = (replayed.recovery, replayed.log_bytes);
+        if recovery.cut_bytes > 0 {
+            let Recovery { commits, cut_bytes } = recovery;
+            let path = disk.path().display();
+            ::log::warn!("{path}: {commits} commits read, {cut_bytes} bytes of others left out");
+        }
         let (published, writer) = match lock {
             None => (Arc::new(Published::new(frozen(&mut replayed.delta)?)), None),
             Some(lock) => {
@@ -404,6 +411,8 @@ impl Store {
         let opened = self.refuse_tokens(&state).and_then(|()| {
             let mut contents = manifest::next(disk, &state.contents)?;
             contents.layers = vec![vec![entry]];
+            // What is in them comes to nothing, and could not be done to these layers.
+            contents.logs.clear();
             let base = Arc::new(open_layers(disk, &contents, verification)?);
             Ok((contents, base))
         });
@@ -418,8 +427,7 @@ impl Store {
         let view = frozen(&mut delta)?;
         let named = manifest::replace(disk, &contents);
         writer.settle(&mut state, named, &name)?;
-        state.contents = contents;
-        state.delta = delta;
+        writer.install(&mut state, contents, delta);
         self.inner.published.set(view);
         Ok(report)
     }

@@ -295,6 +295,7 @@ impl Writer {
 
     fn fail_at(&self, state: &mut State, path: &Path, error: io::Error, unknown: u64) {
         if state.failed.is_none() {
+            ::log::error!("{} is only read from now on: {error}", self.disk.path().display());
             state.failed = Some(Failed { path: path.to_path_buf(), error, unknown });
         }
         self.changed.notify_all();
@@ -344,6 +345,7 @@ impl Writer {
         state.last_sequence = next - 1;
         state.published = state.last_sequence;
         state.durable = state.last_sequence;
+        ::log::debug!("{}: log {} begun", disk.path().display(), entry.log_id);
         self.unlink(&dropped);
         Ok(())
     }
@@ -351,12 +353,21 @@ impl Writer {
     /// Names no log in the manifest: there is nothing in them.
     fn drop_logs(&self, state: &mut State) -> Result<()> {
         let mut contents = manifest::next(self.disk.as_ref(), &state.contents)?;
-        let dropped = std::mem::take(&mut contents.logs);
+        contents.logs.clear();
         self.settle(state, manifest::replace(self.disk.as_ref(), &contents), "")?;
-        state.contents = contents;
-        state.old_log_bytes = 0;
-        self.unlink(&dropped);
+        let delta = Delta::new(Arc::clone(state.delta.base()));
+        self.install(state, contents, delta);
         Ok(())
+    }
+
+    /// Goes on with a manifest that names no logs, and a delta that is empty.
+    pub(super) fn install(&self, state: &mut State, contents: ManifestContents, delta: Delta) {
+        let dropped = std::mem::replace(&mut state.contents, contents).logs;
+        state.delta = delta;
+        state.log = None;
+        state.old_log_bytes = 0;
+        state.durable = state.published;
+        self.unlink(&dropped);
     }
 
     /// Where a change failed, removes the file that it was to name, unless that may have
