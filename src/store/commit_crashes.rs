@@ -16,6 +16,9 @@ use crate::io::sim::{Fault, SimDisk};
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
 
+/// So many that they do not fit one log.
+const TOKENS: usize = 160;
+
 type State = BTreeMap<TokenId, BlockTime>;
 
 #[derive(Clone, Debug)]
@@ -39,8 +42,8 @@ fn open(disk: &SimDisk) -> Result<Store> {
 }
 
 fn token(id: u64) -> TokenId {
-    static TOKENS: LazyLock<Vec<TokenId>> = LazyLock::new(|| KeyFamily::Uniform.generate(64, 1));
-    TOKENS[id as usize % 64]
+    static ALL: LazyLock<Vec<TokenId>> = LazyLock::new(|| KeyFamily::Uniform.generate(TOKENS, 1));
+    ALL[id as usize % TOKENS]
 }
 
 fn value(time: u64) -> BlockTime {
@@ -78,7 +81,7 @@ fn script() -> Vec<Step> {
     steps.push(Step::Sync);
     // So much that a log is full, and another one begun, before anything of it is synced.
     for _ in 0..4 {
-        steps.push(Step::Commit(batch(25, 0), Durability::Buffered));
+        steps.push(Step::Commit(batch(60, 0), Durability::Buffered));
     }
     steps.push(Step::Commit(batch(5, 1), Durability::Synced));
     steps.push(Step::Commit(batch(5, 1), Durability::Buffered));
@@ -104,7 +107,7 @@ fn script() -> Vec<Step> {
     steps.push(Step::Sync);
     // Nothing is left in the end.
     let mut all = Batch::new();
-    (0..64).for_each(|id| _ = all.remove(token(id)));
+    (0..TOKENS as u64).for_each(|id| _ = all.remove(token(id)));
     steps.push(Step::Commit(all, Durability::Synced));
     steps.push(Step::Reopen);
     steps.push(Step::Commit(batch(3, 0), Durability::Synced));
@@ -178,7 +181,7 @@ fn contents(store: &Store) -> State {
     let found: Result<State> = snapshot.range(..).collect();
     let found = found.unwrap();
     assert_eq!(snapshot.len(), found.len() as u64);
-    for id in 0..64 {
+    for id in 0..TOKENS as u64 {
         assert_eq!(snapshot.get(&token(id)).unwrap(), found.get(&token(id)).copied());
     }
     found
