@@ -61,7 +61,10 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
             file.write_all_at(&contents.encode(), 0).map_err(Error::io("write", &path))?;
             file.sync().map_err(Error::io("sync", &path))
         })
-        .and_then(|()| disk.rename(&temporary, MANIFEST).map_err(Error::io("rename", &path)));
+        .and_then(|()| {
+            disk.rename(&temporary, MANIFEST)
+                .map_err(|source| Error::OutcomeUnknown { path: path.clone(), source })
+        });
     if written.is_err() {
         // Whether this works does not matter: the next writer removes it as well.
         let _ = disk.unlink(&temporary);

@@ -8,8 +8,6 @@ pub(crate) mod disk;
 pub(crate) mod map;
 pub(crate) mod memory;
 #[cfg(test)]
-pub(crate) mod sim;
-#[cfg(test)]
 pub(crate) mod watched;
 
 use std::io;

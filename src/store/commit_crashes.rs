@@ -6,15 +6,15 @@
 //! happens to the recovery.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::LazyLock;
 
+use super::crashes::ERRORS;
 use super::*;
 use crate::format::names::{is_log, is_segment};
-use crate::io::sim::{Fault, SimDisk};
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
+use crate::testing::sim::{Fault, SimDisk};
 
 /// So many that they do not fit one log.
 const TOKENS: usize = 160;
@@ -227,10 +227,9 @@ fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
             drop(again);
             // Some moment of its recovery, and some image of that.
             let at = random.below(image.operations() as u64 + 1) as usize;
-            let crashed = image.images(at);
-            let crashed = random.pick(&crashed);
+            let crashed = image.crash(at, random.number());
             recoveries += 1;
-            assert!(recover(crashed).unwrap_or_default() == found, "moments {moment}, {at}");
+            assert!(recover(&crashed).unwrap_or_default() == found, "moments {moment}, {at}");
         }
     }
     println!("{images} images of {} moments, {recoveries} recoveries crashed", allowed.len());
@@ -279,17 +278,14 @@ fn what_was_opened_after_a_kill_outlives_the_power() {
 fn an_error_at_any_call_is_reported_and_loses_nothing() {
     let steps = script();
     let (mut runs, mut unknown, mut no_space, mut refused, mut images) = (0, 0, 0, 0, 0);
-    for (error, short) in [
-        (io::ErrorKind::Other, false),
-        (io::ErrorKind::StorageFull, false),
-        (io::ErrorKind::StorageFull, true),
-    ] {
+    for (errno, effect) in ERRORS {
         for lasts in [false, true] {
             for at in 0.. {
                 let disk = SimDisk::default();
                 let mut store = create(&disk).unwrap();
                 let at = disk.operations() + at;
-                disk.fail(Fault { at, lasts, error, short });
+                let fault = Fault::at_operation(at).errno(errno).effect(effect);
+                disk.fail(if lasts { fault.lasting() } else { fault });
                 runs += 1;
                 let mut state = State::new();
                 // What may be there as well, if the outcome is not known.
@@ -323,16 +319,16 @@ fn an_error_at_any_call_is_reported_and_loses_nothing() {
                         let closed = store.close();
                         assert!(closed.is_ok() || disk.operations() > at, "{closed:?}");
                         store = open(&disk).unwrap_or_else(|_| {
-                            disk.fail(Fault { at: usize::MAX, lasts, error, short });
+                            disk.heal();
                             open(&disk).unwrap()
                         });
                     }
                 }
                 let is_over = disk.operations() <= at;
                 drop(store);
-                disk.fail(Fault { at: usize::MAX, lasts, error, short });
+                disk.heal();
                 let found = recover(&disk).unwrap();
-                assert!(found == state || Some(&found) == maybe.as_ref(), "call {at} {error}");
+                assert!(found == state || Some(&found) == maybe.as_ref(), "call {at} {errno}");
                 for image in disk.images(disk.operations()) {
                     images += 1;
                     assert!(recover(&image).unwrap() == found, "call {at}: the power failed");

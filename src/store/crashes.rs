@@ -3,16 +3,26 @@
 //! Leaving out any one of the four syncs of a load, of the segment, of the directory, of
 //! the manifest, of the directory again, was tried, and made each of these tests fail.
 
-use std::io;
 use std::ops::ControlFlow;
 
 use super::*;
 use crate::format::names::is_segment;
-use crate::io::sim::{Fault, SimDisk};
 use crate::testing::keys::KeyFamily;
+use crate::testing::sim::{Effect, Fault, SimDisk};
 use crate::token::{BlockTime, TokenId};
 
 const RECORDS: usize = 40;
+
+/// The ways in which a call may fail: without effect, with some, or having done all that it
+/// was to do.
+pub(super) const ERRORS: [(i32, Effect); 6] = [
+    (libc::EIO, Effect::Nothing),
+    (libc::EIO, Effect::Part(255)),
+    (libc::EIO, Effect::Everything),
+    (libc::ENOSPC, Effect::Nothing),
+    (libc::ENOSPC, Effect::Part(1)),
+    (libc::ENOSPC, Effect::Part(128)),
+];
 
 /// What a store may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,7 +89,7 @@ fn crash_everywhere(disk: &SimDisk, allowed: impl Fn(usize) -> &'static [Holds])
     let mut images = 0;
     for moment in 0..=disk.operations() {
         let allowed = allowed(moment);
-        for (number, image) in disk.images(moment).into_iter().enumerate() {
+        for (number, image) in disk.images(moment).enumerate() {
             images += 1;
             let found = recover(&image);
             assert!(allowed.contains(&found), "{found:?} in image {number} of moment {moment}");
@@ -131,7 +141,7 @@ fn a_crash_in_a_load_after_one_that_failed() {
     for at in calls {
         let disk = SimDisk::default();
         let store = create(&disk).unwrap();
-        disk.fail(Fault { at, lasts: false, error: io::ErrorKind::Other, short: true });
+        disk.fail(Fault::at_operation(at).effect(Effect::Part(128)));
         let first = load(&store);
         let failed = disk.operations();
         let second = load(&store);
@@ -183,15 +193,12 @@ fn what_was_opened_after_a_kill_outlives_the_power() {
 #[test]
 fn an_error_at_any_call_is_reported_and_does_no_harm() {
     let (mut not_created, mut not_loaded) = (0, 0);
-    for (error, short) in [
-        (io::ErrorKind::Other, false),
-        (io::ErrorKind::StorageFull, false),
-        (io::ErrorKind::StorageFull, true),
-    ] {
+    for (errno, effect) in ERRORS {
         for lasts in [false, true] {
             for at in 0.. {
                 let disk = SimDisk::default();
-                disk.fail(Fault { at, lasts, error, short });
+                let fault = Fault::at_operation(at).errno(errno).effect(effect);
+                disk.fail(if lasts { fault.lasting() } else { fault });
                 let Ok(store) = create(&disk) else {
                     not_created += 1;
                     continue;

@@ -74,23 +74,26 @@ fn a_load_that_fails_at_any_call_leaves_nothing() {
             names
         };
         let before = names();
+        // A rename that fails may have taken effect.
+        let is_unknown = call.ends_with("directory") || call.ends_with(" MANIFEST");
+        let may_be_named = at + 2 >= CALLS.len();
         watch.lock().unwrap().fails_at = Some(at);
         let failed = load(&store, 1_000, 1);
         match &failed {
-            Err(Error::Io { .. }) => assert!(!call.ends_with("directory"), "{call}"),
-            Err(Error::OutcomeUnknown { .. }) => assert!(call.ends_with("directory"), "{call}"),
+            Err(Error::Io { .. }) => assert!(!is_unknown, "{call}"),
+            Err(Error::OutcomeUnknown { .. }) => assert!(is_unknown, "{call}"),
             other => panic!("{call}: {other:?}"),
         }
         assert_eq!(store.snapshot().len(), 0);
-        if at + 1 < CALLS.len() {
+        if !may_be_named {
             assert_eq!(names(), before, "{call}");
         }
-        if call.ends_with("directory") {
+        if is_unknown {
             // The new manifest has its name, durably or not: no file that either of
             // the two names may be touched by this writer again.
             let segment = || std::fs::read(directory.path().join(segment_name(1))).ok();
             let named = segment();
-            assert_eq!(named.is_some(), at + 1 == CALLS.len());
+            assert_eq!(named.is_some(), may_be_named);
             assert!(load(&store, 500, 2).is_err(), "loaded again after a failed sync");
             assert!(segment() == named);
         } else {

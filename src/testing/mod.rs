@@ -8,6 +8,7 @@
 //!   every run.
 //! - [`conformance`] puts a backend through everything that one must do.
 //! - [`damage`] gets wrong bytes past checksums.
+//! - [`sim`] is a disk that crashes at any moment and fails at any call.
 
 mod answers;
 pub mod conformance;
@@ -17,5 +18,6 @@ mod operations;
 pub mod oracle;
 pub mod random;
 mod reads;
+pub mod sim;
 mod vectors;
 mod walks;
