@@ -19,6 +19,9 @@ use crate::testing::sim::{Fault, SimDisk};
 /// So many that they do not fit one log.
 const TOKENS: usize = 160;
 
+/// Images of each moment of each recovery.
+const RECOVERY_IMAGES: usize = 4;
+
 type State = BTreeMap<TokenId, BlockTime>;
 
 #[derive(Clone, Debug)]
@@ -213,7 +216,6 @@ fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
     for (moment, allowed) in allowed.iter().enumerate() {
         for image in disk.images(moment) {
             images += 1;
-            let again = image.clone();
             let Some(found) = recover(&image) else {
                 assert_eq!(*allowed, 0..=0, "moment {moment}");
                 continue;
@@ -224,17 +226,17 @@ fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
                 panic!("moment {moment}: state {other:?}, not one of {allowed:?}");
             };
             found_states[number] += 1;
-            drop(again);
-            // Some moment of its recovery, and some image of that.
-            let at = random.below(image.operations() as u64 + 1) as usize;
-            let crashed = image.crash(at, random.number());
-            recoveries += 1;
-            assert!(recover(&crashed).unwrap_or_default() == found, "moments {moment}, {at}");
+            for at in 0..=image.operations() {
+                for crashed in image.some_images(at, RECOVERY_IMAGES, random.number()) {
+                    recoveries += 1;
+                    assert!(recover(&crashed).unwrap() == found, "moments {moment}, {at}");
+                }
+            }
         }
     }
-    println!("{images} images of {} moments, {recoveries} recoveries crashed", allowed.len());
+    println!("{images} images of {} moments, {recoveries} of their recoveries", allowed.len());
     println!("times that each state was found: {found_states:?}");
-    assert!(images > 500 && allowed.len() > 100, "{images} {}", allowed.len());
+    assert!(images > 1_000 && recoveries > 10_000, "{images} {recoveries}");
     assert!(logs_max > 1, "no log was followed by another one");
     // Of states that are the same the first one is counted.
     let are_found = found_states
