@@ -13,7 +13,7 @@ Data goes to standard output, messages and progress to standard error.
 
 Exit codes:
   0    done; also when the reader of the output goes away
-  1    a negative answer: not found, no signature, a check failed
+  1    a negative answer: not found, not newer, no signature, a check failed
   2    wrong usage or bad input, a missing or foreign directory
   3    damage, or a format version that this program does not know
   4    locked by another writer
@@ -24,6 +24,8 @@ Examples:
   ringstore demo
   ringstore generate --tokens 1000000 --out tokens.raw
   ringstore load my-store tokens.raw
+  ringstore set my-store 42 7 1700000000
+  ringstore apply my-store < operations.jsonl
   ringstore stat my-store
   ringstore range my-store --limit 3";
 

@@ -111,12 +111,23 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_that_the_disk_refused_is_no_wrong_usage() {
+        let path = Path::new("x").to_path_buf();
+        let source = || io::Error::from(io::ErrorKind::NotFound);
+        let unknown = Error::OutcomeUnknown { path: path.clone(), source: source() };
+        assert_eq!(Failure::from(unknown).exit(), Exit::Io);
+        let full = Error::NoSpace { path, needed: 1, source: source() };
+        assert_eq!(Failure::from(full).exit(), Exit::Io);
+    }
+
+    #[test]
     fn a_mistyped_path_is_wrong_usage_and_a_full_disk_is_not() {
         for (kind, exit) in [
             (io::ErrorKind::NotFound, Exit::Usage),
             (io::ErrorKind::NotADirectory, Exit::Usage),
             (io::ErrorKind::StorageFull, Exit::Io),
             (io::ErrorKind::PermissionDenied, Exit::Io),
+            (io::ErrorKind::ReadOnlyFilesystem, Exit::Io),
         ] {
             assert_eq!(Failure::io("open", Path::new("x"))(kind.into()).exit(), exit, "{kind}");
         }

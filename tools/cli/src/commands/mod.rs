@@ -1,5 +1,6 @@
 //! The commands, each in a file with its arguments and its help.
 
+mod apply;
 mod check;
 mod completions;
 mod demo;
@@ -7,6 +8,8 @@ mod generate;
 mod get;
 mod load;
 mod range;
+mod remove;
+mod set;
 mod sign;
 mod stat;
 mod verify;
@@ -17,7 +20,9 @@ use clap::Subcommand;
 use ringstore::{Options, Store};
 
 use crate::exit::{Exit, Failure};
+use crate::interrupt;
 use crate::output::Output;
+use crate::talk::say;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -25,6 +30,9 @@ pub(crate) enum Command {
     Generate(generate::Generate),
     Load(load::Load),
     Get(get::Get),
+    Set(set::Set),
+    Remove(remove::Remove),
+    Apply(apply::Apply),
     Range(range::Range),
     Sign(sign::Sign),
     Check(check::Check),
@@ -47,6 +55,9 @@ pub(crate) fn run(
         Command::Generate(generate) => generate.run(&mut output),
         Command::Load(load) => load.run(&mut output),
         Command::Get(get) => get.run(&mut output),
+        Command::Set(set) => set.run(&mut output),
+        Command::Remove(remove) => remove.run(&mut output),
+        Command::Apply(apply) => apply.run(&mut output),
         Command::Range(range) => range.run(&mut output),
         Command::Sign(sign) => sign.run(&mut output),
         Command::Check(check) => check.run(&mut output),
@@ -66,4 +77,26 @@ pub(crate) fn run(
 /// Opens a store to read it.
 fn open(path: &Path) -> Result<Store, Failure> {
     Ok(Store::open_read_only(path, &Options::new())?)
+}
+
+/// Opens a store to write to it. From here on Ctrl-C comes between commits.
+fn open_to_write(path: &Path, options: &Options) -> Result<Store, Failure> {
+    interrupt::defer();
+    let store = Store::open(path, options)?;
+    let cut_bytes = store.stat().recovery.cut_bytes;
+    if cut_bytes > 0 {
+        // Who opens the store next no longer finds them.
+        say(format_args!(
+            "{}: left out {cut_bytes} bytes of commits that a crash cut off, none of them acknowledged",
+            path.display()
+        ));
+    }
+    interrupt::check()?;
+    Ok(store)
+}
+
+/// Opens a store for the one small commit of a command.
+fn open_for_a_commit(path: &Path) -> Result<Store, Failure> {
+    // The log that opening begins need have no room for another.
+    open_to_write(path, &Options::new().log_bytes(Options::LOG_BYTES_MIN))
 }

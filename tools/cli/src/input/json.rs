@@ -19,13 +19,13 @@ pub(super) fn record(line: &str) -> Result<Record, String> {
     Ok(Record::new(token.0, BlockTime::new(block.0, time)))
 }
 
-/// Parses one line of JSON, for [`Lines::parse_next`](super::Lines::parse_next).
+/// Parses one line that is a JSON object, for [`Lines::parse_next`](super::Lines::parse_next).
 ///
 /// # Errors
 ///
 /// What is wrong with it, and at which column.
 pub fn parse_json<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, String> {
-    serde_json::from_str(line).map_err(|error| {
+    let parsed = serde_json::from_str(line).map_err(|error| {
         // Lines are counted by who read this one.
         let place = format!(" at line {} column {}", error.line(), error.column());
         let text = error.to_string();
@@ -33,11 +33,19 @@ pub fn parse_json<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, String> {
             Some(reason) => format!("column {}: {reason}", error.column()),
             None => text,
         }
-    })
+    })?;
+    // Fields without names, in the order in which they happen to be declared, would do too.
+    match line.find(|c: char| !c.is_ascii_whitespace()) {
+        Some(start) if line[start..].starts_with('[') => {
+            Err(format!("column {}: invalid type: sequence, expected an object", start + 1))
+        }
+        _ => Ok(parsed),
+    }
 }
 
 /// An id as a string, or as a number below 2^64.
-struct Id<T>(T);
+#[derive(Clone, Copy)]
+pub(super) struct Id<T>(pub(super) T);
 
 impl<'de, T: FromStr<Err = InvalidId> + From<u64>> Deserialize<'de> for Id<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -102,6 +110,7 @@ mod tests {
             (r#"{"token":1,"block":2,"time":"3"}"#, "invalid type: string \"3\", expected u64"),
             (r#"{"token":1,"block":2,"time":3} {}"#, "column 32: trailing characters"),
             ("[1,2,3", "column 6: EOF while parsing a list"),
+            (" [1,2,3]", "column 2: invalid type: sequence, expected an object"),
             ("1,2,3", "column 1: invalid type: integer `1`"),
         ] {
             let found = record(line).unwrap_err();

@@ -3,11 +3,13 @@
 //! A record comes in one of three [formats](Format), from a file or from standard
 //! input, through the same code. [`Records`] is an iterator that ends with the first
 //! error, needs the same memory whatever the length of the input, and says which
-//! line or record is wrong and why.
+//! line or record is wrong and why. Lines of [operations](Operation) on a store are read
+//! as lines of records are.
 
 mod csv;
 mod json;
 mod lines;
+mod operations;
 mod raw;
 mod source;
 
@@ -19,6 +21,7 @@ use ringstore::{Error, Record, Result};
 
 pub use json::parse_json;
 pub use lines::{LINE_BYTES_MAX, Lines};
+pub use operations::{Operation, parse_operation};
 pub use source::{Source, SourceReader, Watch};
 
 /// How records are written.

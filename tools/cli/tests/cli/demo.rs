@@ -3,6 +3,8 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
+use serde_json::Value;
+
 use crate::place::{Place, names};
 
 #[test]
@@ -15,18 +17,26 @@ fn all_answers_are_the_same() {
         assert_eq!(report["differences"], 0);
         let found = report["signed"].as_u64().unwrap();
         assert!(signed.contains(&found), "{found} of {tokens}");
-        let compared: Vec<_> = report["operations"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|operation| operation["compared"].as_u64().unwrap())
-            .collect();
-        assert_eq!(compared, [tokens, tokens, 10_000, 1_000, 1_000]);
+        let [operations, after] = ["operations", "operations_after_commits"]
+            .map(|operations| report[operations].as_array().unwrap());
+        let compared = |operations: &[Value]| -> Vec<_> {
+            operations.iter().map(|operation| operation["compared"].as_u64().unwrap()).collect()
+        };
+        assert_eq!(compared(operations), [tokens, tokens, 10_000, 1_000, 1_000]);
+        // As many of either kind were asked about, but some came and some went.
+        let after_compared = compared(after);
+        assert_eq!(after_compared[0] + after_compared[1], 2 * tokens);
+        assert_ne!(after_compared[0], tokens, "{report}");
+        assert_eq!(after_compared[2..], [1_000, 200, 200]);
+        assert_eq!(report["commits"]["compared"], 200 * 6);
         for engine in ["ringstore", "redb", "array"] {
             assert!(report["bytes_per_token"][engine].as_f64().unwrap() >= 72.0);
-            for operation in report["operations"].as_array().unwrap() {
+            for operation in operations.iter().chain(after) {
                 assert!(operation["ns"][engine].is_f64(), "{operation}");
             }
+        }
+        for engine in ["ringstore", "redb"] {
+            assert!(report["commits"]["ns_per_commit"][engine].is_f64(), "{report}");
         }
         assert!(place.names().is_empty());
     }
@@ -36,12 +46,12 @@ fn all_answers_are_the_same() {
 fn the_table_has_every_operation() {
     let place = Place::new();
     let run = place.run(&["demo", "--tokens", "100"]).ends(0);
-    for operation in
-        ["get-hit", "get-miss", "sign", "range-forward", "range-backward", "load-sorted"]
-    {
+    for operation in ["get-hit", "get-miss", "sign", "range-forward", "range-backward"] {
         assert!(run.stdout.contains(operation), "{run:?}");
+        assert!(run.stdout.contains(&format!("{operation} after")), "{run:?}");
     }
-    assert!(run.stdout.contains("12,200 answers of each compared"), "{run:?}");
+    assert!(run.stdout.contains("commit ") && run.stdout.contains("load-sorted"), "{run:?}");
+    assert!(run.stdout.contains("15,000 answers of each compared"), "{run:?}");
     assert!(run.stdout.trim_end().ends_with("0 differences"), "{run:?}");
     assert!(place.names().is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::place::{Place, Run, SmallDisk, id, names, wait_until};
@@ -28,6 +28,16 @@ fn wrong_usage_is_2() {
         (&["load", "new", "tokens.txt"], "the format of tokens.txt is not known"),
         (&["load", "new", "tokens.raw", "--format", "xml"], "invalid value 'xml'"),
         (&["load", "new", "-", "-", "--format", "csv"], "only once"),
+        (&["set", "store", "1", "2"], "not provided: <TIME>"),
+        (&["set", "store", "1", "2", "x"], "invalid value 'x' for '<TIME>'"),
+        (&["set", "store", "1", "2", "18446744073709551616"], "for '<TIME>'"),
+        (&["set", "store", "1", "12ab", "3"], "invalid value '12ab' for '<BLOCK>'"),
+        (&["set", "store", "xyz", "2", "3"], "invalid value 'xyz' for '<ID>'"),
+        (&["set", "store", "1", "2", "3", "4"], "unexpected argument '4'"),
+        (&["remove", "store"], "not provided: <ID>"),
+        (&["remove", "store", "xyz"], "invalid value 'xyz' for '<ID>'"),
+        (&["apply"], "not provided: <STORE>"),
+        (&["apply", "store", "--durability", "hoped"], "invalid value 'hoped'"),
         (&["completions", "cmd.exe"], "invalid value 'cmd.exe'"),
         (&["stat", "store", "--jsonn"], "unexpected argument '--jsonn'"),
     ] {
@@ -43,7 +53,9 @@ fn wrong_usage_is_2() {
 #[test]
 fn help_is_0_and_has_examples() {
     let place = Place::new();
-    for args in [&["--help"][..], &["-h"], &["load", "--help"], &["sign", "-h"]] {
+    for args in
+        [&["--help"][..], &["-h"], &["load", "--help"], &["sign", "-h"], &["apply", "--help"]]
+    {
         let run = place.run(args).ends(0);
         assert!(run.stdout.contains("Examples:") && run.stderr.is_empty(), "{run:?}");
     }
@@ -54,7 +66,10 @@ fn help_is_0_and_has_examples() {
 fn every_shell_gets_completions() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(place.ok(&["completions", shell]).contains("generate"), "{shell}");
+        let script = place.ok(&["completions", shell]);
+        for word in ["generate", "set", "remove", "apply", "durability"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
     }
 }
 
@@ -79,6 +94,9 @@ fn a_missing_or_foreign_directory_is_2_and_stays_untouched() {
             &["stat", store],
             &["verify", store],
             &["dump", store],
+            &["set", store, "1", "2", "3"],
+            &["remove", store, "1"],
+            &["apply", store],
         ] {
             place.run(args).fails(2, reason);
         }
@@ -112,17 +130,6 @@ fn a_store_with_tokens_is_not_loaded_again() {
     place.ok(&["verify", "store"]);
 }
 
-/// The one segment of a store.
-fn segment(place: &Place) -> PathBuf {
-    let store = place.path("store");
-    let names = names(&store);
-    let mut segments =
-        names.iter().filter(|name| Path::new(name).extension() == Some("seg".as_ref()));
-    let segment = segments.next().unwrap();
-    assert!(segments.next().is_none());
-    store.join(segment)
-}
-
 /// Puts other bytes in the place of a file.
 fn replace(path: &PathBuf, bytes: &[u8]) {
     fs::remove_file(path).unwrap();
@@ -132,7 +139,7 @@ fn replace(path: &PathBuf, bytes: &[u8]) {
 #[test]
 fn damage_is_3() {
     let place = Place::store_of(1_000);
-    let path = segment(&place);
+    let path = place.file(".seg");
     let good = fs::read(&path).unwrap();
 
     // A flipped bit of the first record: reading it, or verifying, finds it.
@@ -231,7 +238,7 @@ fn a_pipe_that_nobody_reads_changes_no_verdict() {
     }
     let token = &place.ok(&["range", "store", "--limit", "1"])[..64];
     run(&["get", "store", token, "1"]).fails(1, "is not in the store");
-    let path = segment(&place);
+    let path = place.file(".seg");
     let mut flipped = fs::read(&path).unwrap();
     flipped[4096 + 40] ^= 1;
     replace(&path, &flipped);

@@ -1,5 +1,6 @@
 //! The command as its users meet it: the real binary is run, in a directory of its own.
 
+mod apply;
 mod bad_input;
 mod demo;
 mod exit_codes;
@@ -9,3 +10,4 @@ mod large_loads;
 mod place;
 mod round_trips;
 mod signatures;
+mod writes;

@@ -1,9 +1,11 @@
 //! Running the real command in a directory of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::SystemTime;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -71,6 +73,42 @@ impl Place {
     /// Runs what has to succeed; its standard output.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         self.run(args).ends(0).stdout
+    }
+
+    /// An empty store named `store`.
+    pub(crate) fn empty_store() -> Self {
+        let place = Self::new();
+        place.ok(&["load", "store", "/dev/null", "--format", "csv"]);
+        place
+    }
+
+    /// The one file of the store whose name ends so.
+    pub(crate) fn file(&self, ending: &str) -> PathBuf {
+        let store = self.path("store");
+        let mut names = names(&store);
+        names.retain(|name| name.ends_with(ending));
+        assert_eq!(names.len(), 1, "{names:?}");
+        store.join(&names[0])
+    }
+
+    /// All there is, with all its bytes and when it was changed.
+    pub(crate) fn contents(&self) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+        let mut contents = BTreeMap::new();
+        let mut directories = vec![self.directory.path().to_path_buf()];
+        while let Some(directory) = directories.pop() {
+            for name in names(&directory) {
+                let path = directory.join(name);
+                let metadata = fs::metadata(&path).unwrap();
+                let bytes = if metadata.is_dir() {
+                    directories.push(path.clone());
+                    Vec::new()
+                } else {
+                    fs::read(&path).unwrap()
+                };
+                contents.insert(path, (bytes, metadata.modified().unwrap()));
+            }
+        }
+        contents
     }
 
     /// A store named `store` of this many random tokens.
@@ -167,6 +205,13 @@ impl SmallDisk {
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
         mount.is_ok_and(|output| output.status.success()).then_some(Self(path))
+    }
+
+    /// Changes an option, such as `ro` or `size=4m`.
+    pub(crate) fn remount(&self, option: &str) {
+        let options = format!("remount,{option}");
+        let mut mount = Command::new("mount");
+        assert!(mount.args(["-o", &options]).arg(&self.0).status().unwrap().success());
     }
 }
 

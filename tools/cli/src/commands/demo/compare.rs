@@ -11,7 +11,7 @@ use crate::interrupt;
 use crate::progress::{Meter, Unit};
 
 /// Differences that are told.
-const EXAMPLES_MAX: usize = 3;
+pub(super) const EXAMPLES_MAX: usize = 3;
 
 /// How much of an answer is told.
 const EXAMPLE_CHARS_MAX: usize = 300;
@@ -103,7 +103,7 @@ pub(super) fn compare<Q: Debug, A: PartialEq + Debug + Default + Clone>(
     })
 }
 
-fn short(value: &impl Debug) -> String {
+pub(super) fn short(value: &impl Debug) -> String {
     let text = format!("{value:?}");
     match text.char_indices().nth(EXAMPLE_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -112,7 +112,7 @@ fn short(value: &impl Debug) -> String {
 }
 
 /// The middle value, or the larger of the two; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }

@@ -1,9 +1,13 @@
 //! The engines that are compared.
 
+use std::collections::BTreeMap;
+
 use ringstore::{
     BlockTime, CHUNKS, CHUNKS_UP, Direction, PeerId, ReDbTokens, Record, Result, Signature, Signed,
     Snapshot, TokenBlock, TokenId, TokenStorageBackend, chunks,
 };
+
+use super::commits::Change;
 
 /// What the demo asks of an engine.
 pub(super) trait Engine {
@@ -85,6 +89,32 @@ fn append(into: &mut Vec<Found>, records: impl Iterator<Item = Result<Found>>) -
 pub(super) struct NaiveArray(pub(super) Vec<Record>);
 
 impl NaiveArray {
+    /// The value of a token.
+    pub(super) fn find(&self, token: &TokenId) -> Option<BlockTime> {
+        let found = self.0.binary_search_by_key(token, |record| record.token);
+        found.ok().map(|at| self.0[at].value())
+    }
+
+    /// Makes the changes of all batches; says of each change whether it took place.
+    pub(super) fn apply(&mut self, batches: &[Vec<Change>]) -> Vec<Vec<bool>> {
+        let mut changed: BTreeMap<TokenId, Option<BlockTime>> = BTreeMap::new();
+        let mut apply = |change: &Change| {
+            let token = change.token();
+            let value = changed.entry(token).or_insert_with(|| self.find(&token));
+            let takes_place = change.takes_place(value.as_ref());
+            if takes_place {
+                *value = change.value();
+            }
+            takes_place
+        };
+        let applied = batches.iter().map(|batch| batch.iter().map(&mut apply).collect()).collect();
+        self.0.retain(|record| !changed.contains_key(&record.token));
+        let left = |(token, value): (_, Option<_>)| Some(Record::new(token, value?));
+        self.0.extend(changed.into_iter().filter_map(left));
+        self.0.sort_by_key(|record| record.token);
+        applied
+    }
+
     /// The records below and those above a token.
     fn around(&self, token: &TokenId) -> (&[Record], &[Record]) {
         let Self(records) = self;
@@ -97,12 +127,11 @@ impl NaiveArray {
 
 impl Engine for NaiveArray {
     fn get(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-        let found = self.0.binary_search_by_key(token, |record| record.token);
-        Ok(found.ok().map(|at| self.0[at].value()))
+        Ok(self.find(token))
     }
 
     fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
-        let Some(BlockTime { block, .. }) = Engine::get(self, token)? else { return Ok(None) };
+        let Some(BlockTime { block, .. }) = self.find(token) else { return Ok(None) };
         let chunks = chunks(peer, token, &block);
         let (below, above) = self.around(token);
         let mut met = Vec::with_capacity(CHUNKS);

@@ -1,7 +1,9 @@
 //! `ringstore demo`.
 
+mod commits;
 mod compare;
 mod engines;
+mod questions;
 mod report;
 
 use std::fs;
@@ -10,14 +12,13 @@ use std::time::Instant;
 
 use clap::Args;
 use indicatif::HumanCount;
-use ringstore::{
-    BlockTime, Direction, LoadOptions, Options, PeerId, ReDbTokens, Record, Result, Signed, Store,
-    TokenId,
-};
+use ringstore::{LoadOptions, Options, PeerId, ReDbTokens, Record, Result, Store, TokenId};
 
-use self::compare::{Comparison, Each, compare};
+use self::commits::{RedbWriter, commit_to_both, make_batches};
+use self::compare::Each;
 use self::engines::{Engine, Found, NaiveArray};
-use self::report::{Loaded, Report};
+use self::questions::{Questions, ask_all};
+use self::report::{OnDisk, Report};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::Output;
@@ -29,30 +30,35 @@ const AFTER_HELP: &str = "\
 Loads the same random tokens into a store and into redb, both in a temporary directory
 that is removed at the end, and into a sorted array in memory that is searched and
 walked in the plainest way. All three answer the same questions: every token looked up
-and as many that are not there, signatures, and ranges of 1,000 tokens up and down.
-Every answer is compared. The exit code is 1 if any differs.
+and as many that are not there, signatures, and ranges of 1,000 tokens up and down. Then
+all make the same changes, 200 commits of six operations each that put, set and remove
+tokens, and are asked again, about the tokens that changed and about others. Every
+answer is compared, also whether each operation took place. The exit code is 1 if any
+differs.
 
 Times are for one operation on one thread: medians over rounds in which the engines
-take turns. A range operation copies out 1,000 tokens. The load is of sorted tokens, and
-its time is for one of them. A million tokens take a quarter of a minute and 250 MB of
-disk.
+take turns. A range operation copies out 1,000 tokens. A commit is on disk when it ends.
+The load is of sorted tokens, and its time is for one of them. A million tokens take a
+quarter of a minute and 250 MB of disk.
 
 Examples:
   ringstore demo
   ringstore demo --tokens 100000
   TMPDIR=/mnt/fast ringstore --json demo --tokens 10000000";
 
-/// What all tokens, those looked up in vain, and the peers are made of.
-const SEEDS: [u64; 3] = [1, 2, 3];
+/// What all tokens, those looked up in vain, the peers and the changes are made of.
+const SEEDS: [u64; 4] = [1, 2, 3, 4];
 
-const SIGNATURES: usize = 10_000;
-const RANGES: usize = 1_000;
-const RANGE_RECORDS: usize = 1_000;
+const AFTER_LOAD: Questions = Questions { signatures: 10_000, ranges: 1_000, lookup_batch: 10_000 };
+const AFTER_COMMITS: Questions = Questions { signatures: 1_000, ranges: 200, lookup_batch: 1_000 };
 
-/// Questions that one engine answers before the next has its turn.
-const LOOKUP_BATCH: usize = 10_000;
-const SIGNATURE_BATCH: usize = 100;
-const RANGE_BATCH: usize = 20;
+const COMMITS: usize = 200;
+
+/// As many tokens of either kind, there and not there, are changed, or may be.
+const CHANGED: usize = 500;
+
+/// As many of either kind, those among them, are looked up afterwards.
+const ASKED_AFTER_COMMITS: usize = 10_000;
 
 /// Compare a store with redb and a plain array, answers and times.
 #[derive(Args)]
@@ -77,9 +83,7 @@ impl Demo {
         if report.differences == 0 {
             return Ok(Exit::Done);
         }
-        for example in report.operations.iter().flat_map(|operation| &operation.examples) {
-            say(example);
-        }
+        report.examples().for_each(say);
         say(format_args!("{} ANSWERS DIFFER OR ARE WRONG", HumanCount(report.differences)));
         Ok(Exit::Negative)
     }
@@ -87,10 +91,10 @@ impl Demo {
     /// Loads the engines and puts all questions to them.
     fn compare(&self, directory: &Path) -> Result<Report, Failure> {
         say(format_args!("loading {} tokens into ringstore and redb", HumanCount(self.tokens)));
-        let [present, absent, peers] = SEEDS.map(RandomRecords::new);
+        let [present, absent, peers, changes] = SEEDS.map(RandomRecords::new);
         let mut records = Vec::new();
         for record in present.take(self.tokens as usize) {
-            if records.len() % LOOKUP_BATCH == 0 {
+            if records.len() % 10_000 == 0 {
                 interrupt::check()?;
             }
             records.push(record);
@@ -98,7 +102,7 @@ impl Demo {
         // Asked for in the order in which they were drawn, which is none.
         let present: Vec<_> = records.iter().map(|record| record.token).collect();
         records.sort_unstable_by_key(|record| record.token);
-        let array = NaiveArray(records);
+        let mut array = NaiveArray(records);
 
         let started = Instant::now();
         let store = load_ringstore(&array.0, &directory.join("ringstore"))?;
@@ -112,26 +116,51 @@ impl Demo {
         let redb_bytes = fs::metadata(&redb_path).map_err(Failure::io("read", &redb_path))?.len();
         let redb = ReDbTokens::open(&redb_path)?;
 
+        let absent: Vec<_> = absent.take(present.len()).map(|record| record.token).collect();
+        let mut peers = peers.map(|record| PeerId(record.token.0));
+        let (signed, operations) = {
+            let snapshot = store.snapshot();
+            let engines = Each { ringstore: &snapshot as &dyn Engine, redb: &redb, array: &array };
+            ask_all(engines, &AFTER_LOAD, &present, &absent, &mut peers)?
+        };
+        let bytes_per_token = store.stat().bytes_per_token.unwrap_or_default();
+
+        say(format_args!("committing {COMMITS} batches of changes"));
+        drop(redb);
+        let redb = RedbWriter::open(&redb_path)?;
+        let some = |tokens: &[TokenId], count| tokens[..tokens.len().min(count)].to_vec();
+        let changed = [&present, &absent].map(|tokens| some(tokens, CHANGED)).concat();
+        let batches = make_batches(&changed, COMMITS, changes);
+        let expected = array.apply(&batches);
+        let commits = commit_to_both(&batches, &expected, &store, &redb)?;
+        drop(redb);
+        let redb = ReDbTokens::open(&redb_path)?;
+
+        let asked = [&present, &absent].map(|tokens| some(tokens, ASKED_AFTER_COMMITS)).concat();
+        let (present, absent): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(|token| array.find(token).is_some());
         let snapshot = store.snapshot();
         let engines = Each { ringstore: &snapshot as &dyn Engine, redb: &redb, array: &array };
+        let (signed_after, operations_after_commits) =
+            ask_all(engines, &AFTER_COMMITS, &present, &absent, &mut peers)?;
+        let asked = operations.iter().chain(&operations_after_commits);
         let per_token = |count: f64| count / self.tokens as f64;
-        let absent: Vec<_> = absent.take(present.len()).map(|record| record.token).collect();
-        let peers = peers.map(|record| PeerId(record.token.0));
-        let (signed, operations) = ask_all(engines, &present, &absent, peers)?;
         Ok(Report {
             tokens: self.tokens,
-            signed,
-            differences: operations.iter().map(|compared| compared.differences).sum(),
-            load_ns_per_token: Loaded {
+            signed: signed + signed_after,
+            differences: asked.map(|asked| asked.differences).sum::<u64>() + commits.differences,
+            load_ns_per_token: OnDisk {
                 ringstore: per_token(ringstore_ns as f64),
                 redb: per_token(redb_ns as f64),
             },
             bytes_per_token: Each {
-                ringstore: store.stat().bytes_per_token.unwrap_or_default(),
+                ringstore: bytes_per_token,
                 redb: per_token(redb_bytes as f64),
                 array: Record::LEN as f64,
             },
             operations,
+            commits,
+            operations_after_commits,
         })
     }
 }
@@ -152,156 +181,4 @@ fn load_redb(records: &[Record], path: &Path) -> Result<ReDbTokens> {
     redb.load_sorted(going_on.map(|record| Found::from(*record)))?;
     interrupt::check()?;
     Ok(redb)
-}
-
-/// Puts all questions to the engines; also says how many signatures there were.
-fn ask_all(
-    engines: Each<&dyn Engine>,
-    present: &[TokenId],
-    absent: &[TokenId],
-    peers: impl Iterator<Item = PeerId>,
-) -> Result<(u64, Vec<Comparison>)> {
-    let get = |engine: &dyn Engine, token: &TokenId, answer: &mut Option<BlockTime>| {
-        *answer = engine.get(token)?;
-        Ok(())
-    };
-    let sign =
-        |engine: &dyn Engine, (token, peer): &(TokenId, PeerId), answer: &mut Option<Signed>| {
-            *answer = engine.sign(token, peer)?;
-            Ok(())
-        };
-    let range = |way| {
-        move |engine: &dyn Engine, from: &TokenId, answer: &mut Vec<Found>| {
-            answer.clear();
-            engine.range(from, way, RANGE_RECORDS, answer)
-        }
-    };
-    say("looking up every token");
-    let hits = compare("get-hit", engines, present, LOOKUP_BATCH, get, |_, found| found.is_some())?;
-    say("looking up as many others");
-    let misses =
-        compare("get-miss", engines, absent, LOOKUP_BATCH, get, |_, found| found.is_none())?;
-
-    say("signing");
-    let challenges: Vec<_> = present.iter().copied().cycle().zip(peers).take(SIGNATURES).collect();
-    let mut signed = 0;
-    let signatures =
-        compare("sign", engines, &challenges, SIGNATURE_BATCH, sign, |(_, peer), found| {
-            let Some(found) = found else { return true };
-            signed += 1;
-            found.signature.check(peer).is_ok()
-        })?;
-
-    say("reading ranges");
-    // From tokens that are there and from others, by turns.
-    let starts: Vec<_> =
-        present.iter().zip(absent).flat_map(|(one, other)| [*one, *other]).collect();
-    let starts: Vec<_> = starts.iter().copied().cycle().take(2 * RANGES).collect();
-    let (up, down) = starts.split_at(RANGES);
-    let ordered = |way| move |from: &TokenId, found: &Vec<Found>| is_ordered(way, from, found);
-    let up = compare(
-        "range-forward",
-        engines,
-        up,
-        RANGE_BATCH,
-        range(Direction::Up),
-        ordered(Direction::Up),
-    )?;
-    let down = compare(
-        "range-backward",
-        engines,
-        down,
-        RANGE_BATCH,
-        range(Direction::Down),
-        ordered(Direction::Down),
-    )?;
-    Ok((signed, vec![hits, misses, signatures, up, down]))
-}
-
-/// Whether the tokens lie beyond `from`, each beyond the one before.
-fn is_ordered(way: Direction, from: &TokenId, found: &[Found]) -> bool {
-    let tokens = found.iter().map(|(token, _)| token);
-    std::iter::once(from).chain(tokens).is_sorted_by(|one, next| match way {
-        Direction::Up => one < next,
-        Direction::Down => one > next,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ringstore::{Signature, TokenBlock, chunks};
-
-    /// Answers every question wrongly.
-    struct Liar(NaiveArray);
-
-    impl Engine for Liar {
-        /// Has what is not there, and has not what is.
-        fn get(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-            let found = self.0.get(token)?;
-            Ok(if found.is_none() { Some(BlockTime::default()) } else { None })
-        }
-
-        /// Meets the token itself, whatever the chunks.
-        fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
-            let origin = TokenBlock { token: *token, ..TokenBlock::default() };
-            let signature = Signature { origin, matches: [origin; 10] };
-            let chunks = chunks(peer, token, &origin.block);
-            Ok(Some(Signed { signature, chunks, steps: 10, wrapped: false }))
-        }
-
-        /// Begins with the token that is to be left out.
-        fn range(
-            &self,
-            from: &TokenId,
-            way: Direction,
-            count: usize,
-            into: &mut Vec<Found>,
-        ) -> Result<()> {
-            into.push((*from, BlockTime::default()));
-            self.0.range(from, way, count, into)
-        }
-    }
-
-    fn array() -> NaiveArray {
-        NaiveArray(
-            (10..20).map(|id| Record::new(TokenId::from(id), BlockTime::default())).collect(),
-        )
-    }
-
-    /// The differences of each operation if all engines are this one.
-    fn differences(engine: &dyn Engine) -> Vec<u64> {
-        let engines = Each { ringstore: engine, redb: engine, array: engine };
-        let [present, absent] = [10..20, 30..40].map(|ids| ids.map(TokenId::from).collect());
-        let (present, absent): (Vec<_>, Vec<_>) = (present, absent);
-        let (_, operations) = ask_all(engines, &present, &absent, (0..).map(PeerId::from)).unwrap();
-        operations.iter().map(|compared| compared.differences).collect()
-    }
-
-    #[test]
-    fn who_lies_alike_is_noticed_too() {
-        assert_eq!(differences(&array()), [0; 5]);
-        assert_eq!(differences(&Liar(array())), [10, 10, 10_000, 1_000, 1_000]);
-    }
-
-    #[test]
-    fn only_what_lies_beyond_in_order_is_ordered() {
-        for (way, ids, expected) in [
-            (Direction::Up, &[][..], true),
-            (Direction::Up, &[6, 7, 9], true),
-            (Direction::Up, &[6, 6], false),
-            (Direction::Up, &[7, 6], false),
-            (Direction::Up, &[5, 6], false),
-            (Direction::Up, &[4], false),
-            (Direction::Down, &[4, 3, 1], true),
-            (Direction::Down, &[4, 4], false),
-            (Direction::Down, &[3, 4], false),
-            (Direction::Down, &[5, 4], false),
-            (Direction::Down, &[6], false),
-        ] {
-            let found = |id: &u64| (TokenId::from(*id), BlockTime::default());
-            let found: Vec<_> = ids.iter().map(found).collect();
-            assert_eq!(is_ordered(way, &TokenId::from(5), &found), expected, "{way:?} {ids:?}");
-        }
-    }
 }

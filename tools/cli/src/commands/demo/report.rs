@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
 
+use super::commits::Commits;
 use super::compare::{Comparison, Each};
 
 #[derive(Serialize)]
@@ -14,16 +15,33 @@ pub(super) struct Report {
     /// How many of the signatures asked for could be made.
     pub(super) signed: u64,
     pub(super) differences: u64,
-    pub(super) load_ns_per_token: Loaded,
+    pub(super) load_ns_per_token: OnDisk<f64>,
     pub(super) bytes_per_token: Each<f64>,
     pub(super) operations: Vec<Comparison>,
+    pub(super) commits: Commits,
+    pub(super) operations_after_commits: Vec<Comparison>,
 }
 
-/// Only these two write what they load to disk.
+/// Only these two write to disk.
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct Loaded {
-    pub(super) ringstore: f64,
-    pub(super) redb: f64,
+pub(super) struct OnDisk<T> {
+    pub(super) ringstore: T,
+    pub(super) redb: T,
+}
+
+impl Report {
+    /// Some of the differences, in words.
+    pub(super) fn examples(&self) -> impl Iterator<Item = &String> {
+        let after = &self.operations_after_commits;
+        let operations = self.operations.iter().chain(after).flat_map(|asked| &asked.examples);
+        operations.chain(&self.commits.examples)
+    }
+
+    /// How many questions each engine answered.
+    fn compared(&self) -> u64 {
+        let operations = self.operations.iter().chain(&self.operations_after_commits);
+        operations.map(|asked| asked.compared).sum::<u64>() + self.commits.compared
+    }
 }
 
 impl fmt::Display for Report {
@@ -31,17 +49,22 @@ impl fmt::Display for Report {
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY);
         table.set_header(["", "compared", "ringstore", "redb", "redb : ringstore", "sorted array"]);
-        for Comparison { operation, compared, ns, .. } in &self.operations {
-            table.add_row([
-                (*operation).to_string(),
-                HumanCount(*compared).to_string(),
-                time(ns.ringstore),
-                time(ns.redb),
-                ratio(ns.redb, ns.ringstore),
-                time(ns.array),
-            ]);
+        for asked in &self.operations {
+            table.add_row(row(asked.operation.to_string(), asked));
         }
-        let Loaded { ringstore, redb } = self.load_ns_per_token;
+        let OnDisk { ringstore, redb } = self.commits.ns_per_commit;
+        table.add_row([
+            "commit".to_string(),
+            HumanCount(self.commits.compared).to_string(),
+            time(ringstore),
+            time(redb),
+            ratio(redb, ringstore),
+            String::new(),
+        ]);
+        for asked in &self.operations_after_commits {
+            table.add_row(row(format!("{} after", asked.operation), asked));
+        }
+        let OnDisk { ringstore, redb } = self.load_ns_per_token;
         table.add_row([
             "load-sorted".to_string(),
             String::new(),
@@ -63,15 +86,25 @@ impl fmt::Display for Report {
             column.set_cell_alignment(CellAlignment::Right);
         }
         writeln!(f, "{table}")?;
-        let compared = self.operations.iter().map(|compared| compared.compared).sum();
         write!(
             f,
             "{} answers of each compared, {} signatures among them: {} differences",
-            HumanCount(compared),
+            HumanCount(self.compared()),
             HumanCount(self.signed),
             HumanCount(self.differences)
         )
     }
+}
+
+fn row(name: String, Comparison { compared, ns, .. }: &Comparison) -> [String; 6] {
+    [
+        name,
+        HumanCount(*compared).to_string(),
+        time(ns.ringstore),
+        time(ns.redb),
+        ratio(ns.redb, ns.ringstore),
+        time(ns.array),
+    ]
 }
 
 fn time(ns: f64) -> String {
