@@ -96,19 +96,23 @@ impl Replayed {
     }
 }
 
-/// Reads all frames of all logs. Up to a number, or as far as the logs themselves say,
+/// Reads all frames of all logs, and says how many of them are commits. Up to a number, or as far as the logs themselves say,
 /// they must be what was written.
 pub(crate) fn check_logs(
     disk: &dyn Disk,
     contents: &ManifestContents,
     last_sequence: Option<u64>,
-) -> Result<()> {
+) -> Result<u64> {
+    let mut commits = 0;
     let nexts = contents.logs.iter().skip(1).map(|next| Some(next.first_sequence));
     let end = last_sequence.map(|last| last + 1);
     for (entry, until) in contents.logs.iter().zip(nexts.chain([end])) {
         let path = disk.path_of(&log_name(entry.log_id));
         let bytes = read_file(disk, entry)?;
-        read_frames(&bytes, &path, contents.store_id, entry, until, &mut |_, _| Ok(()))?;
+        read_frames(&bytes, &path, contents.store_id, entry, until, &mut |_, entries| {
+            commits += u64::from(entries.iter().next().is_some());
+            Ok(())
+        })?;
     }
-    Ok(())
+    Ok(commits)
 }

@@ -398,6 +398,7 @@ fn verify_reads_the_logs_of_an_open_store() {
     }
     let verify = || store.verify(&|_| ControlFlow::Continue(())).unwrap().damages;
     assert_eq!(verify(), []);
+    assert_eq!(store.verify(&|_| ControlFlow::Continue(())).unwrap().commits, 5);
     let [log] = logs(directory.path()).try_into().unwrap();
     let mut bytes = fs::read(&log).unwrap();
     // The last commit, of which no later frame says that it was synced.

@@ -138,6 +138,8 @@ pub struct VerifyReport {
     pub records: u64,
     /// Bytes of their files.
     pub bytes: u64,
+    /// Commits in the logs checked.
+    pub commits: u64,
     /// All damage that was found, up to a thousand places in each file.
     pub damages: Vec<Damage>,
 }
@@ -236,21 +238,7 @@ impl Store {
 
     pub(crate) fn open_read_only_on(disk: impl Disk + 'static, options: &Options) -> Result<Self> {
         let disk: Arc<dyn Disk> = Arc::new(disk);
-        let read =
-            || manifest::read(disk.as_ref())?.ok_or_else(|| manifest::missing(disk.as_ref()));
-        let mut contents = read()?;
-        let mut tries = READ_ONLY_TRIES;
-        loop {
-            let opened = Self::with(&disk, options, contents.clone(), None);
-            let Err(error @ Error::Damaged(_)) = opened else { return opened };
-            // A writer may have been at it meanwhile: it was damaged only if it still is.
-            tries -= 1;
-            let now = read()?;
-            if tries == 0 || now == contents && tries + 1 < READ_ONLY_TRIES {
-                return Err(error);
-            }
-            contents = now;
-        }
+        read_steadily(disk.as_ref(), |contents| Self::with(&disk, options, contents, None))
     }
 
     fn with(
@@ -493,6 +481,7 @@ impl Store {
             segments: segments.len() as u64,
             records: segments.iter().map(|segment| segment.len() as u64).sum(),
             bytes: segments.iter().map(Segment::file_len).sum(),
+            commits: 0,
             damages: Vec::new(),
         };
         let done = AtomicU64::new(0);
@@ -504,29 +493,24 @@ impl Store {
         for segment in segments {
             damages.extend(segment.verify(&on_bytes)?);
         }
-        damages.extend(self.verify_logs()?);
+        match self.verify_logs() {
+            Ok(commits) => report.commits = commits,
+            Err(Error::Damaged(damage)) => damages.push(*damage),
+            Err(error) => return Err(error),
+        }
         report.damages = damages;
         Ok(report)
     }
 
-    /// Damage in the logs, as it would be found by opening the store.
-    fn verify_logs(&self) -> Result<Option<Damage>> {
+    /// Reads all logs, and says how many commits are in them.
+    fn verify_logs(&self) -> Result<u64> {
         let disk = self.inner.disk.as_ref();
-        let checked = match &self.inner.writer {
+        if let Some(writer) = &self.inner.writer {
             // Nobody writes while the lock is held and nothing is in line.
-            Some(writer) => {
-                let state = writer.idle(writer.state());
-                check_logs(disk, &state.contents, Some(state.published()))
-            }
-            None => match manifest::read(disk)? {
-                Some(contents) => check_logs(disk, &contents, None),
-                None => Err(manifest::missing(disk)),
-            },
-        };
-        match checked {
-            Err(Error::Damaged(damage)) => Ok(Some(*damage)),
-            checked => checked.map(|()| None),
+            let state = writer.idle(writer.state());
+            return check_logs(disk, &state.contents, Some(state.published()));
         }
+        read_steadily(disk, |contents| check_logs(disk, &contents, None))
     }
 
     /// Closes the store: makes durable what was committed, and says in the log that it is.
@@ -545,8 +529,27 @@ impl Store {
     }
 }
 
-/// How often opening for reading is tried while a writer is at work.
-const READ_ONLY_TRIES: usize = 16;
+/// How often something is read while a writer is at work.
+const READ_TRIES: usize = 16;
+
+/// Reads what the manifest names, without keeping a writer from replacing it meanwhile:
+/// what is found damaged is read again, as long as the manifest changes, and once more if
+/// it does not.
+fn read_steadily<T>(disk: &dyn Disk, read: impl Fn(ManifestContents) -> Result<T>) -> Result<T> {
+    let current = || manifest::read(disk)?.ok_or_else(|| manifest::missing(disk));
+    let mut contents = current()?;
+    let mut is_again = false;
+    for _ in 1..READ_TRIES {
+        match read(contents.clone()) {
+            Err(Error::Damaged(_)) if !is_again => {}
+            done => return done,
+        }
+        let now = current()?;
+        is_again = now == contents;
+        contents = now;
+    }
+    read(contents)
+}
 
 const LOAD: &str = "load into";
 

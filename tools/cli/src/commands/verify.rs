@@ -36,6 +36,7 @@ struct Report<'a> {
     segments: u64,
     records: u64,
     bytes: u64,
+    commits: u64,
     damages: Vec<DamageReport<'a>>,
 }
 
@@ -78,7 +79,12 @@ impl Verify {
 fn text_of(report: &VerifyReport) -> String {
     let (records, segments, bytes) =
         (HumanCount(report.records), HumanCount(report.segments), HumanCount(report.bytes));
-    let checked = format!("{records} records in {segments} segments checked, {bytes} bytes");
+    let commits = match report.commits {
+        0 => String::new(),
+        commits => format!(" and {} commits in logs", HumanCount(commits)),
+    };
+    let checked =
+        format!("{records} records in {segments} segments{commits} checked, {bytes} bytes");
     let verdict = match report.damages.len() {
         0 => "no damage".to_string(),
         count => format!("{count} damaged places"),
@@ -88,9 +94,9 @@ fn text_of(report: &VerifyReport) -> String {
 }
 
 fn json_of(report: &VerifyReport) -> Report<'_> {
-    let VerifyReport { segments, records, bytes, ref damages, .. } = *report;
+    let VerifyReport { segments, records, bytes, commits, ref damages, .. } = *report;
     let damages: Vec<_> = damages.iter().map(damage_of).collect();
-    Report { ok: damages.is_empty(), segments, records, bytes, damages }
+    Report { ok: damages.is_empty(), segments, records, bytes, commits, damages }
 }
 
 fn damage_of(damage: &Damage) -> DamageReport<'_> {
