@@ -91,3 +91,74 @@ impl Filter {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENS: [usize; 8] = [0, 1, 2, 100, ROWS_MAX - 1, ROWS_MAX, 10_000_000, 1 << 40];
+
+    #[test]
+    fn what_was_told_may_be_there() {
+        for len in LENS {
+            for position in [0, 1, len / 3, len.saturating_sub(1), len, len + 1, usize::MAX] {
+                for suffix in [0, 63, 64, 500, 1_023] {
+                    let filter = Filter::new(len);
+                    filter.insert(suffix, position);
+                    for start in [0, position / 2, position.saturating_sub(1), position] {
+                        for end in [position, position.saturating_add(1), len.max(position)] {
+                            assert!(filter.may_hold(suffix, start..=end), "{position} of {len}");
+                        }
+                    }
+                    let all = || 0..=usize::MAX;
+                    assert!(!filter.may_hold(suffix + 1024, all()), "no suffix");
+                    let few = len.min(10);
+                    for other in (0..1_024).filter(|other| *other != suffix) {
+                        assert!(!filter.may_hold(other, position..=position), "{other}");
+                        assert!(len > few || !filter.may_hold(other, all()), "{other}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_a_stretch_away_is_ruled_out() {
+        for len in LENS {
+            // As long as a row, or a little more where the factor is rounded much.
+            let stretch = len / ROWS_MAX / 8 * 9 + 2;
+            let filter = Filter::new(len);
+            let position = len / 2;
+            filter.insert(7, position);
+            for away in [stretch, 3 * stretch] {
+                let above = (position + away).min(len);
+                let below = position.saturating_sub(away);
+                assert!(above - position < stretch || !filter.may_hold(7, above..=above), "{len}");
+                assert!(position - below < stretch || !filter.may_hold(7, below..=below), "{len}");
+                // So do ranges over a few rows; over many it would take too long.
+                let end = above + 3 * stretch;
+                assert!(above - position < stretch || !filter.may_hold(7, above..=end), "{len}");
+            }
+        }
+        let filter = Filter::new(10_000_000);
+        assert!(filter.may_hold(7, 0..=10_000_000) && filter.may_hold(7, 0..=40_000));
+        assert!(!filter.may_hold(7, 0..=30_000) && !filter.may_hold(7, 30_000..=60_000));
+    }
+
+    #[test]
+    fn no_positions_hold_nothing() {
+        let filter = Filter::new(100);
+        (0..=100).for_each(|position| filter.insert(3, position));
+        #[expect(clippy::reversed_empty_ranges, reason = "that is what is asked")]
+        let reversed = 60..=50;
+        assert!(!filter.may_hold(3, reversed));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        for len in LENS {
+            let bytes = size_of_val(&*Filter::new(len).words);
+            assert!(bytes <= (512 << 10), "{bytes} bytes for {len}");
+        }
+    }
+}

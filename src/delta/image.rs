@@ -27,6 +27,9 @@ pub(crate) struct Image {
     keys: Vec<u64>,
     /// Leading bytes that all tokens share and that the keys leave out.
     skip: usize,
+    /// The smallest and the largest token.
+    min: TokenId,
+    max: TokenId,
 }
 
 impl Image {
@@ -44,13 +47,10 @@ impl Image {
             sum
         });
         let tokens_before = std::iter::once(0).chain(tokens_before).collect();
-        let skip = match (records.first(), records.last()) {
-            (Some(first), Some(last)) => {
-                let pairs = first.token.0.iter().zip(&last.token.0);
-                pairs.take_while(|(a, b)| a == b).count().min(SKIP_MAX)
-            }
-            _ => 0,
-        };
+        let min = records.first().map_or(TokenId::MAX, |record| record.token);
+        let max = records.last().map_or(TokenId::MIN, |record| record.token);
+        let same = min.0.iter().zip(&max.0).take_while(|(a, b)| a == b).count();
+        let skip = same.min(SKIP_MAX);
         Self {
             suffixes: records.iter().map(|record| record.token.suffix()).collect(),
             keys: records.iter().map(|record| key(&record.token, skip)).collect(),
@@ -58,6 +58,8 @@ impl Image {
             kinds,
             tokens_before,
             skip,
+            min,
+            max,
         }
     }
 
@@ -69,18 +71,18 @@ impl Image {
 
     /// Finds a token.
     pub(crate) fn find(&self, token: &TokenId) -> Found<'_> {
-        let (Some(first), Some(last)) = (self.records.first(), self.records.last()) else {
-            return Found { position: 0, record: None };
-        };
-        if *token < first.token {
+        if *token < self.min {
             return Found { position: 0, record: None };
         }
-        if *token > last.token {
+        if *token > self.max {
             return Found { position: self.len(), record: None };
         }
         // It shares what the others share.
         let key = key(token, self.skip);
         let start = self.keys.partition_point(|other| *other < key);
+        if self.keys.get(start) != Some(&key) {
+            return Found { position: start, record: None };
+        }
         let same = self.keys[start..].partition_point(|other| *other == key);
         let below =
             self.records[start..start + same].partition_point(|record| record.token < *token);
@@ -156,4 +158,81 @@ fn last_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
     let chunks = suffixes.as_rchunks().1.iter().rev();
     let passed = chunks.take_while(|chunk| !is_in(chunk, suffix)).count();
     suffixes[..suffixes.len() - CHUNK * passed].iter().rposition(|other| *other == suffix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::keys::{KeyFamily, with_values};
+    use crate::testing::random::Random;
+
+    fn kind_at(index: usize) -> Kind {
+        [Kind::Fresh, Kind::Tombstone, Kind::Update, Kind::Fresh, Kind::Tombstone, Kind::Tombstone]
+            [index * index % 6]
+    }
+
+    /// Every answer, by looking at all entries.
+    fn check(family: KeyFamily, count: usize, others: &[TokenId]) {
+        let records: Vec<_> = with_values(family.generate(count, 2), 3).map(Record::from).collect();
+        let entries: Vec<_> = records.iter().copied().zip((0..).map(kind_at)).collect();
+        let image = Image::new(entries.iter().copied());
+        assert_eq!(image.len(), entries.len());
+        let mut tokens = 0;
+        for (position, (record, kind)) in entries.iter().enumerate() {
+            assert_eq!(image.record(position), Some(record));
+            assert_eq!(image.kind(position), *kind);
+            assert_eq!(image.tokens_before(position), tokens);
+            let found = image.find(&record.token);
+            assert_eq!(found, Found { position, record: Some(record) }, "{family:?}");
+            tokens += match kind {
+                Kind::Fresh => 1,
+                Kind::Update => 0,
+                Kind::Tombstone => -1,
+            };
+        }
+        for beyond in [count, count + 1, usize::MAX] {
+            assert_eq!(image.record(beyond.max(image.len())), None);
+            assert_eq!(image.tokens_before(beyond.max(image.len())), tokens);
+        }
+        for token in others {
+            let position = entries.iter().filter(|(record, _)| record.token < *token).count();
+            let record = records.get(position).filter(|record| record.token == *token);
+            assert_eq!(image.find(token), Found { position, record }, "{family:?} {token}");
+        }
+        let mut random = Random::new("ranges", count as u64);
+        for _ in 0..50 {
+            let mut end = || random.below(entries.len() as u64 + 2) as usize;
+            let (a, b) = (end(), end());
+            let range = a.min(b)..a.max(b);
+            let inside = || {
+                let all = records.iter().enumerate();
+                all.filter(|(position, _)| range.contains(position))
+            };
+            assert!(image.records(range.clone()).iter().eq(inside().map(|(_, record)| record)));
+            let suffix = match records.get(random.below(count as u64 + 1) as usize) {
+                Some(record) => record.token.suffix(),
+                None => random.below(1_030) as u16,
+            };
+            let mut met = inside().filter(|(_, record)| record.token.suffix() == suffix);
+            let first = met.clone().next().map(|(position, _)| position);
+            let last = met.next_back().map(|(position, _)| position);
+            let nearest = |way| image.nearest_match(range.clone(), way, suffix);
+            assert_eq!(nearest(Direction::Up), first, "{family:?} {range:?} {suffix}");
+            assert_eq!(nearest(Direction::Down), last, "{family:?} {range:?} {suffix}");
+        }
+    }
+
+    #[test]
+    fn all_key_families_are_found_counted_and_met() {
+        let mut others = vec![TokenId::MIN, TokenId::MAX];
+        for family in KeyFamily::ALL {
+            others.extend(family.generate(60, 2));
+            others.extend(family.generate(5, 9));
+        }
+        for family in KeyFamily::ALL {
+            for count in [0, 1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 200] {
+                check(family, count, &others);
+            }
+        }
+    }
 }

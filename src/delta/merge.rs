@@ -1,5 +1,6 @@
 //! Merging entries with those of an older layer.
 
+use super::Entry;
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, Merged};
 use crate::segment::layer::Layer;
@@ -9,8 +10,12 @@ use crate::token::Record;
 const RUN_RECORDS: usize = 4_096;
 
 /// The entries of both, in the order of their tokens; what two entries for one token come
-/// to is said by their kinds.
-pub(super) fn merged(newer: &[(Record, Kind)], older: &Layer) -> Result<Vec<(Record, Kind)>> {
+/// to is said by their kinds. `base_position` says where an older one lies in the base.
+pub(super) fn merged(
+    newer: &[Entry],
+    older: &Layer,
+    base_position: impl Fn(usize, &Record) -> Result<usize>,
+) -> Result<Vec<Entry>> {
     let mut merged = Vec::with_capacity(newer.len() + older.len());
     let mut newer = newer.iter().peekable();
     let mut position = 0;
@@ -18,18 +23,21 @@ pub(super) fn merged(newer: &[(Record, Kind)], older: &Layer) -> Result<Vec<(Rec
         let run = older.first_run(&(position..older.len()), RUN_RECORDS)?;
         for record in run {
             let kind = older.kind(position)?;
-            position += 1;
-            while let Some(entry) = newer.next_if(|(newer, _)| newer.token < record.token) {
+            while let Some(entry) = newer.next_if(|newer| newer.record.token < record.token) {
                 merged.push(*entry);
             }
-            match newer.next_if(|(newer, _)| newer.token == record.token) {
-                None => merged.push((*record, kind)),
-                Some((newer, newer_kind)) => match newer_kind.over(kind) {
-                    Merged::Entry(kind) => merged.push((*newer, kind)),
+            match newer.next_if(|newer| newer.record.token == record.token) {
+                None => {
+                    let base_position = base_position(position, record)?;
+                    merged.push(Entry { record: *record, kind, base_position });
+                }
+                Some(newer) => match newer.kind.over(kind) {
+                    Merged::Entry(kind) => merged.push(Entry { kind, ..*newer }),
                     Merged::Nothing => {}
-                    Merged::Impossible => return Err(impossible(record, kind, *newer_kind)),
+                    Merged::Impossible => return Err(impossible(record, kind, newer.kind)),
                 },
             }
+            position += 1;
         }
     }
     merged.extend(newer);

@@ -13,18 +13,20 @@
 pub(crate) mod filter;
 pub(crate) mod image;
 mod merge;
+pub(crate) mod outline;
 pub(crate) mod part;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::filter::Filter;
 use self::image::Image;
 use self::merge::merged;
+use self::outline::Outline;
 use self::part::Part;
 use crate::error::Result;
 use crate::format::kinds::{Kind, Merged};
@@ -47,9 +49,32 @@ const GROWTH: usize = 16;
 pub(crate) struct Delta {
     base: Arc<Layer>,
     filter: Arc<Filter>,
-    newest: BTreeMap<TokenId, (BlockTime, Kind)>,
-    /// Segments in memory, newest first.
-    memory: Vec<Arc<Layer>>,
+    newest: BTreeMap<TokenId, Newest>,
+    /// Newest first.
+    memory: Vec<MemorySegment>,
+}
+
+/// What was done to a token last.
+#[derive(Clone, Copy)]
+struct Newest {
+    value: BlockTime,
+    kind: Kind,
+    base_position: usize,
+}
+
+/// What was done to a token, and its place in the layer below.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry {
+    pub(crate) record: Record,
+    pub(crate) kind: Kind,
+    /// Number of records of the base with smaller tokens.
+    pub(crate) base_position: usize,
+}
+
+/// Entries that have outgrown the map.
+struct MemorySegment {
+    layer: Arc<Layer>,
+    outline: Option<Arc<Outline>>,
 }
 
 /// What a token maps to, and its place in the layer below.
@@ -86,7 +111,7 @@ impl Delta {
 
     /// Number of entries; a token may have one in the map and some in memory segments.
     pub(crate) fn len(&self) -> usize {
-        self.newest.len() + self.memory.iter().map(|layer| layer.len()).sum::<usize>()
+        self.newest.len() + self.memory.iter().map(|segment| segment.layer.len()).sum::<usize>()
     }
 
     /// What a token maps to, here or in the layers below.
@@ -94,11 +119,11 @@ impl Delta {
         let below = self.base.find(token)?;
         let base_position = below.position;
         let found = |value| Ok(LookedUp { base_position, value });
-        if let Some((value, kind)) = self.newest.get(token) {
+        if let Some(Newest { value, kind, .. }) = self.newest.get(token) {
             return found((*kind != Kind::Tombstone).then_some(*value));
         }
         if self.filter.may_hold(token.suffix(), base_position..=base_position) {
-            for layer in &self.memory {
+            for MemorySegment { layer, .. } in &self.memory {
                 let entry = layer.find(token)?;
                 if let Some(record) = entry.record {
                     let kind = layer.kind(entry.position)?;
@@ -109,23 +134,20 @@ impl Delta {
         found(below.record.map(Record::value))
     }
 
-    /// Enters what a commit did to a token, whose place in the base is known.
-    pub(crate) fn apply(
-        &mut self,
-        record: &Record,
-        kind: Kind,
-        base_position: usize,
-    ) -> std::result::Result<(), Impossible> {
+    /// Enters what a commit did to a token.
+    pub(crate) fn apply(&mut self, entry: &Entry) -> std::result::Result<(), Impossible> {
+        let Entry { record, kind, base_position } = *entry;
         let token = record.token;
         // Before any reader can see the entry.
         self.filter.insert(token.suffix(), base_position);
+        let newest = |kind| Newest { value: record.value(), kind, base_position };
         match self.newest.entry(token) {
-            Entry::Vacant(vacant) => {
-                vacant.insert((record.value(), kind));
+            btree_map::Entry::Vacant(vacant) => {
+                vacant.insert(newest(kind));
             }
-            Entry::Occupied(mut older) => match kind.over(older.get().1) {
+            btree_map::Entry::Occupied(mut older) => match kind.over(older.get().kind) {
                 Merged::Entry(kind) => {
-                    older.insert((record.value(), kind));
+                    older.insert(newest(kind));
                 }
                 Merged::Nothing => {
                     older.remove();
@@ -149,7 +171,7 @@ impl Delta {
             return Ok(Err(Impossible));
         }
         let base_position = below.position;
-        Ok(self.apply(record, kind, base_position))
+        Ok(self.apply(&Entry { record: *record, kind, base_position }))
     }
 
     /// What readers are to see from now on, newest first.
@@ -159,14 +181,28 @@ impl Delta {
         }
         let mut parts = Vec::with_capacity(1 + self.memory.len());
         if !self.newest.is_empty() {
-            parts.push(Part::Image(Arc::new(Image::new(self.newest_entries()))));
+            let image = Image::new(self.newest_entries().map(|entry| (entry.record, entry.kind)));
+            let outline = self.outline(self.newest_entries());
+            parts.push(Part::Image(Arc::new(image), outline));
         }
-        parts.extend(self.memory.iter().map(|layer| Part::Layer(Arc::clone(layer))));
+        parts.extend(self.memory.iter().map(|MemorySegment { layer, outline }| {
+            Part::Layer(Arc::clone(layer), outline.clone())
+        }));
         Ok(parts)
     }
 
-    fn newest_entries(&self) -> impl ExactSizeIterator<Item = (Record, Kind)> {
-        self.newest.iter().map(|(token, (value, kind))| (Record::new(*token, *value), *kind))
+    fn newest_entries(&self) -> impl ExactSizeIterator<Item = Entry> {
+        self.newest.iter().map(|(token, Newest { value, kind, base_position })| Entry {
+            record: Record::new(*token, *value),
+            kind: *kind,
+            base_position: *base_position,
+        })
+    }
+
+    fn outline(&self, entries: impl Iterator<Item = Entry>) -> Option<Arc<Outline>> {
+        let entries =
+            entries.map(|entry| (entry.base_position, entry.record.token.suffix(), entry.kind));
+        Outline::new(self.base.len(), entries).map(Arc::new)
     }
 
     /// Makes a segment in memory of the newest entries and of all older ones that are not
@@ -175,46 +211,54 @@ impl Delta {
         let mut entries = self.newest.len();
         let mut merges = 0;
         while let Some(older) = self.memory.get(merges)
-            && entries * GROWTH >= older.len()
+            && entries * GROWTH >= older.layer.len()
         {
-            entries += older.len();
+            entries += older.layer.len();
             merges += 1;
         }
-        let layer = memory_segment(&self.merged(merges)?)?;
+        let entries = self.merged(merges)?;
+        let outline = self.outline(entries.iter().copied());
+        let segment =
+            memory_layer(&entries)?.map(|layer| MemorySegment { layer: Arc::new(layer), outline });
         self.newest.clear();
-        self.memory.splice(..merges, layer.map(Arc::new));
+        self.memory.splice(..merges, segment);
         Ok(())
     }
 
     /// All entries in the order of their tokens, each token once, with what it did to the
     /// layers on disk.
-    pub(crate) fn entries(&self) -> Result<Vec<(Record, Kind)>> {
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         self.merged(self.memory.len())
     }
 
     /// The newest entries merged with so many segments in memory.
-    fn merged(&self, segments: usize) -> Result<Vec<(Record, Kind)>> {
+    fn merged(&self, segments: usize) -> Result<Vec<Entry>> {
         let mut entries: Vec<_> = self.newest_entries().collect();
         for older in self.memory.iter().take(segments) {
-            entries = merged(&entries, older)?;
+            entries = merged(&entries, &older.layer, |position, record| {
+                match older.outline.as_ref().and_then(|outline| outline.base_position(position)) {
+                    Some(base_position) => Ok(base_position),
+                    None => Ok(self.base.find(&record.token)?.position),
+                }
+            })?;
         }
         Ok(entries)
     }
 }
 
 /// A layer of one segment in memory; `None` without entries.
-fn memory_segment(entries: &[(Record, Kind)]) -> Result<Option<Layer>> {
-    let (Some((first, _)), Some((last, _))) = (entries.first(), entries.last()) else {
+fn memory_layer(entries: &[Entry]) -> Result<Option<Layer>> {
+    let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
         return Ok(None);
     };
     let plan = SegmentPlan {
         ids: SegmentIds { store_id: Default::default(), segment_id: 0 },
         records_max: entries.len() as u64,
-        bounds: (first.token, last.token),
+        bounds: (first.record.token, last.record.token),
     };
     let file = MemoryFile::default();
     let mut builder = SegmentBuilder::new(Box::new(file.clone()), PathBuf::from(MEMORY), plan)?;
-    entries.iter().try_for_each(|(record, kind)| builder.push(record, *kind))?;
+    entries.iter().try_for_each(|entry| builder.push(&entry.record, entry.kind))?;
     builder.finish(&mut |_| Ok(()))?;
     // It was just made, and nobody else can reach it.
     let segment = Segment::open(Bytes::Owned(file.take()), Path::new(MEMORY), Verification::Never)?;

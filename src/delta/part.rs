@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::image::Image;
+use super::outline::Outline;
 use crate::challenge::Direction;
 use crate::error::Result;
 use crate::format::kinds::Kind;
@@ -13,10 +14,12 @@ use crate::token::{Record, TokenId};
 
 /// Entries in the order of their tokens, each of which says what it did to what lies
 /// below. Positions count them from 0.
+///
+/// A part may come with its outline over the bottom layer, which makes walks faster.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
-    Image(Arc<Image>),
-    Layer(Arc<Layer>),
+    Image(Arc<Image>, Option<Arc<Outline>>),
+    Layer(Arc<Layer>, Option<Arc<Outline>>),
 }
 
 impl Part {
@@ -24,8 +27,16 @@ impl Part {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Image(image) => image.len(),
-            Self::Layer(layer) => layer.len(),
+            Self::Image(image, _) => image.len(),
+            Self::Layer(layer, _) => layer.len(),
+        }
+    }
+
+    /// What is known of the entries without reading them.
+    #[inline]
+    pub(crate) fn outline(&self) -> Option<&Outline> {
+        match self {
+            Self::Image(_, outline) | Self::Layer(_, outline) => outline.as_deref(),
         }
     }
 
@@ -33,8 +44,8 @@ impl Part {
     #[inline]
     pub(crate) fn find(&self, token: &TokenId) -> Result<Found<'_>> {
         match self {
-            Self::Image(image) => Ok(image.find(token)),
-            Self::Layer(layer) => layer.find(token),
+            Self::Image(image, _) => Ok(image.find(token)),
+            Self::Layer(layer, _) => layer.find(token),
         }
     }
 
@@ -42,8 +53,8 @@ impl Part {
     #[inline]
     pub(crate) fn record(&self, position: usize) -> Result<Option<&Record>> {
         match self {
-            Self::Image(image) => Ok(image.record(position)),
-            Self::Layer(layer) => layer.record(position),
+            Self::Image(image, _) => Ok(image.record(position)),
+            Self::Layer(layer, _) => layer.record(position),
         }
     }
 
@@ -51,16 +62,16 @@ impl Part {
     #[inline]
     pub(crate) fn checked_record(&self, position: usize) -> Option<&Record> {
         match self {
-            Self::Image(image) => image.record(position),
-            Self::Layer(layer) => layer.checked_record(position),
+            Self::Image(image, _) => image.record(position),
+            Self::Layer(layer, _) => layer.checked_record(position),
         }
     }
 
     /// Checks the records at a range of positions.
     pub(crate) fn check_records(&self, positions: &Range<usize>) -> Result<()> {
         match self {
-            Self::Image(_) => Ok(()),
-            Self::Layer(layer) => layer.check_records(positions),
+            Self::Image(..) => Ok(()),
+            Self::Layer(layer, _) => layer.check_records(positions),
         }
     }
 
@@ -72,11 +83,11 @@ impl Part {
         records_max: usize,
     ) -> Result<&[Record]> {
         match self {
-            Self::Image(image) => {
+            Self::Image(image, _) => {
                 let len = positions.len().min(records_max);
                 Ok(image.records(positions.start..positions.start + len))
             }
-            Self::Layer(layer) => layer.first_run(positions, records_max),
+            Self::Layer(layer, _) => layer.first_run(positions, records_max),
         }
     }
 
@@ -87,11 +98,11 @@ impl Part {
         records_max: usize,
     ) -> Result<&[Record]> {
         match self {
-            Self::Image(image) => {
+            Self::Image(image, _) => {
                 let len = positions.len().min(records_max);
                 Ok(image.records(positions.end - len..positions.end))
             }
-            Self::Layer(layer) => layer.last_run(positions, records_max),
+            Self::Layer(layer, _) => layer.last_run(positions, records_max),
         }
     }
 
@@ -99,8 +110,8 @@ impl Part {
     #[inline]
     pub(crate) fn kind(&self, position: usize) -> Result<Kind> {
         match self {
-            Self::Image(image) => Ok(image.kind(position)),
-            Self::Layer(layer) => layer.kind(position),
+            Self::Image(image, _) => Ok(image.kind(position)),
+            Self::Layer(layer, _) => layer.kind(position),
         }
     }
 
@@ -109,8 +120,8 @@ impl Part {
     #[inline]
     pub(crate) fn tokens_before(&self, position: usize) -> Result<i64> {
         match self {
-            Self::Image(image) => Ok(image.tokens_before(position)),
-            Self::Layer(layer) => layer.tokens_before(position),
+            Self::Image(image, _) => Ok(image.tokens_before(position)),
+            Self::Layer(layer, _) => layer.tokens_before(position),
         }
     }
 
@@ -122,8 +133,8 @@ impl Part {
         suffix: u16,
     ) -> Result<Option<usize>> {
         match self {
-            Self::Image(image) => Ok(image.nearest_match(positions, direction, suffix)),
-            Self::Layer(layer) => layer.nearest_match(positions, direction, suffix),
+            Self::Image(image, _) => Ok(image.nearest_match(positions, direction, suffix)),
+            Self::Layer(layer, _) => layer.nearest_match(positions, direction, suffix),
         }
     }
 }

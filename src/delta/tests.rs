@@ -13,10 +13,16 @@ fn record(token: TokenId, time: u64) -> Record {
     Record::new(token, BlockTime::new(time.into(), time))
 }
 
+/// An entry over nothing.
+fn entry(record: Record, kind: Kind) -> Entry {
+    Entry { record, kind, base_position: 0 }
+}
+
 /// A layer of fresh entries.
 fn base_of(tokens: &[TokenId]) -> Arc<Layer> {
-    let entries: Vec<_> = tokens.iter().map(|token| (record(*token, 0), Kind::Fresh)).collect();
-    Arc::new(memory_segment(&entries).unwrap().unwrap_or_default())
+    let entries: Vec<_> =
+        tokens.iter().map(|token| entry(record(*token, 0), Kind::Fresh)).collect();
+    Arc::new(memory_layer(&entries).unwrap().unwrap_or_default())
 }
 
 /// Puts or removes, as a commit of one operation does.
@@ -29,7 +35,8 @@ fn change(delta: &mut Delta, token: TokenId, value: Option<u64>) {
         (Some(_), None) => Kind::Tombstone,
     };
     let record = value.map_or(Record::new(token, BlockTime::default()), |time| record(token, time));
-    assert_eq!(delta.apply(&record, kind, before.base_position), Ok(()));
+    let base_position = before.base_position;
+    assert_eq!(delta.apply(&Entry { record, kind, base_position }), Ok(()));
 }
 
 #[test]
@@ -72,7 +79,13 @@ fn what_was_done_to_a_token_is_what_is_said_of_it() {
                 }
             })
             .collect();
-        assert_eq!(delta.entries().unwrap(), expected, "{family:?}");
+        let entries = delta.entries().unwrap();
+        for entry in &entries {
+            let position = delta.base().find(&entry.record.token).unwrap().position;
+            assert_eq!(entry.base_position, position, "{family:?}");
+        }
+        let entries = entries.into_iter().map(|entry| (entry.record, entry.kind));
+        assert!(entries.eq(expected), "{family:?}");
         let parts = delta.freeze().unwrap();
         for token in &tokens {
             let found = newest(&parts, token).unwrap().map(|(record, kind)| (*record, kind));
@@ -101,7 +114,7 @@ fn what_is_undone_leaves_nothing() {
     for token in &tokens {
         change(&mut delta, *token, Some(1));
     }
-    assert!(matches!(delta.freeze().unwrap().as_slice(), [Part::Layer(_)]));
+    assert!(matches!(delta.freeze().unwrap().as_slice(), [Part::Layer(..)]));
     for token in &tokens {
         change(&mut delta, *token, None);
     }
@@ -123,7 +136,7 @@ fn parts_are_few() {
         if count % 6 == 0 {
             let parts = delta.freeze().unwrap();
             assert!(parts.len() <= 4, "{} parts", parts.len());
-            let image = parts.iter().find(|part| matches!(part, Part::Image(_)));
+            let image = parts.iter().find(|part| matches!(part, Part::Image(..)));
             assert!(image.is_none_or(|image| image.len() <= IMAGE_ENTRIES));
         }
     }
@@ -134,9 +147,9 @@ fn parts_are_few() {
 fn entries_that_cannot_follow_one_another_are_refused() {
     let token = TokenId::from(7);
     let mut delta = Delta::new(base_of(&[]));
-    assert_eq!(delta.apply(&record(token, 1), Kind::Fresh, 0), Ok(()));
-    assert_eq!(delta.apply(&record(token, 2), Kind::Fresh, 0), Err(Impossible));
-    let older = memory_segment(&[(record(token, 1), Kind::Tombstone)]).unwrap().unwrap();
-    let merged = merged(&[(record(token, 2), Kind::Update)], &older);
+    assert_eq!(delta.apply(&entry(record(token, 1), Kind::Fresh)), Ok(()));
+    assert_eq!(delta.apply(&entry(record(token, 2), Kind::Fresh)), Err(Impossible));
+    let older = memory_layer(&[entry(record(token, 1), Kind::Tombstone)]).unwrap().unwrap();
+    let merged = merged(&[entry(record(token, 2), Kind::Update)], &older, |_, _| Ok(0));
     assert!(matches!(merged, Err(crate::error::Error::Damaged(_))));
 }

@@ -101,12 +101,14 @@ impl KindsLine {
 
     /// Counts of all entries before a place, those of earlier lines included.
     pub(crate) fn counts_before(&self, place: usize) -> KindCounts {
+        // All words each time, as nobody foresees which of them would do.
         let ones = |row: &[u64; WORDS]| -> u64 {
-            let whole: u32 = row.iter().take(place / 64).map(|word| word.count_ones()).sum();
-            let part = row
-                .get(place / 64)
-                .map_or(0, |word| (word & ((1 << (place % 64)) - 1)).count_ones());
-            u64::from(whole + part)
+            let counts = row.iter().enumerate().map(|(index, word)| {
+                let bits = place.saturating_sub(64 * index) as u32;
+                let mask = 1u64.checked_shl(bits).map_or(u64::MAX, |bit| bit - 1);
+                (word & mask).count_ones()
+            });
+            u64::from(counts.sum::<u32>())
         };
         KindCounts {
             stale: self.before.stale.wrapping_add(ones(&self.stale)),

@@ -170,23 +170,24 @@ fn kind(tag: u8) -> Option<Kind> {
 }
 
 /// Appends a frame, padded to whole blocks, and gives its checksum.
-pub(crate) fn encode_frame(
+pub(crate) fn encode_frame<'a>(
     salt: Salt,
     previous: u32,
     sequence: u64,
     durable: u64,
-    entries: &[(Record, Kind)],
+    entries: impl ExactSizeIterator<Item = (&'a Record, Kind)> + Clone,
     out: &mut Vec<u8>,
 ) -> u32 {
+    let count = entries.len();
     let start = out.len();
     out.resize(start + FRAME_HEADER_LEN, 0);
-    for (record, _) in entries {
+    for (record, _) in entries.clone() {
         out.extend_from_slice(bytemuck::bytes_of(record));
     }
-    out.extend(entries.iter().map(|(_, kind)| tag(*kind)));
+    out.extend(entries.map(|(_, kind)| tag(kind)));
     let mut raw = RawFrame {
         checksum: 0.into(),
-        entries: (entries.len() as u32).into(),
+        entries: (count as u32).into(),
         sequence: sequence.into(),
         durable: durable.into(),
         previous: previous.into(),
@@ -195,7 +196,7 @@ pub(crate) fn encode_frame(
     let sum = salted(salt, &[&raw.as_bytes()[4..]]);
     raw.checksum = sum.into();
     out[start..start + FRAME_HEADER_LEN].copy_from_slice(raw.as_bytes());
-    out.resize(start + frame_len(entries.len()), 0);
+    out.resize(start + frame_len(count), 0);
     sum
 }
 
@@ -265,9 +266,13 @@ mod tests {
         tokens.into_iter().zip(0..).map(|(t, i)| (Record::new(t, value), kind(i))).collect()
     }
 
+    fn each(entries: &[(Record, Kind)]) -> impl ExactSizeIterator<Item = (&Record, Kind)> + Clone {
+        entries.iter().map(|(record, kind)| (record, *kind))
+    }
+
     fn frame(count: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let sum = encode_frame(SALT, 7, 12, 11, &entries(count), &mut bytes);
+        let sum = encode_frame(SALT, 7, 12, 11, each(&entries(count)), &mut bytes);
         assert_eq!(FrameHeader::decode(&bytes, SALT).map(|header| header.checksum), Some(sum));
         bytes
     }
@@ -314,7 +319,7 @@ mod tests {
         twice[1] = twice[0];
         for entries in [unsorted, twice] {
             let mut bytes = Vec::new();
-            encode_frame(SALT, 7, 12, 11, &entries, &mut bytes);
+            encode_frame(SALT, 7, 12, 11, each(&entries), &mut bytes);
             assert_eq!(read(&bytes, SALT), None);
         }
         let mut bytes = frame(1);

@@ -27,6 +27,10 @@ fn frame(entries: usize, seed: u64) -> Frame {
     tokens.into_iter().map(record).map(|record| (record, Kind::Fresh)).collect()
 }
 
+fn each(frame: &Frame) -> impl ExactSizeIterator<Item = (&Record, Kind)> + Clone {
+    frame.iter().map(|(record, kind)| (record, *kind))
+}
+
 /// A log of frames of so many entries, each written when all before it were durable up to
 /// the one before the last. Its bytes, and where each frame begins.
 fn log_of(sizes: &[usize]) -> (Vec<u8>, Vec<usize>, Vec<Frame>) {
@@ -38,7 +42,7 @@ fn log_of(sizes: &[usize]) -> (Vec<u8>, Vec<usize>, Vec<Frame>) {
     for (sequence, size) in (next..).zip(sizes) {
         let (at, mut bytes) = (log.offset, Vec::new());
         let entries = frame(*size, sequence);
-        log.push(sequence, sequence.saturating_sub(2), &entries, &mut bytes);
+        log.push(sequence, sequence.saturating_sub(2), each(&entries), &mut bytes);
         log.file.write(&bytes, at).unwrap();
         offsets.push(at as usize);
         frames.push(entries);
@@ -143,7 +147,7 @@ fn marks_tell_damage_from_a_torn_end() {
     let disk = RealDisk::new(directory.path());
     let (mut log, _) = Log::begin(&disk, STORE, ENTRY, &[], 4_096).unwrap();
     let mut bytes = Vec::new();
-    log.push(40, 39, &frame(6, 1), &mut bytes);
+    log.push(40, 39, each(&frame(6, 1)), &mut bytes);
     log.file.write(&bytes, 512).unwrap();
     let flipped = || {
         let mut bytes = read_file(&disk, &ENTRY).unwrap();
@@ -157,7 +161,7 @@ fn marks_tell_damage_from_a_torn_end() {
     let next = frame(6, 2);
     bytes.clear();
     let at = log.offset;
-    log.push(41, 40, &next, &mut bytes);
+    log.push(41, 40, each(&next), &mut bytes);
     log.file.write(&bytes, at).unwrap();
     assert_eq!(read(&read_file(&disk, &ENTRY).unwrap(), None).unwrap().1[1], next);
     assert_eq!(damage(&flipped(), None).offset, 512);
@@ -172,7 +176,7 @@ fn frames_of_another_log_are_none() {
     let (mut log, _) = Log::begin(&disk, STORE, other, &[], 64 << 10).unwrap();
     let mut frames = Vec::new();
     for sequence in 40..48 {
-        log.push(sequence, sequence - 1, &frame(6, sequence), &mut frames);
+        log.push(sequence, sequence - 1, each(&frame(6, sequence)), &mut frames);
     }
     let mut mixed = bytes.clone();
     let from = offsets[7];

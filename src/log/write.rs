@@ -105,6 +105,7 @@ impl Log {
         for entries in entries.chunks(FRAME_ENTRIES) {
             let at = log.offset;
             bytes.clear();
+            let entries = entries.iter().map(|(record, kind)| (record, *kind));
             log.push(sequence, sequence - 1, entries, &mut bytes);
             log.write(&bytes, at)?;
             sequence += 1;
@@ -123,11 +124,11 @@ impl Log {
     }
 
     /// Appends a frame to what will be written at this log's offset, and moves it on.
-    pub(crate) fn push(
+    pub(crate) fn push<'a>(
         &mut self,
         sequence: u64,
         durable: u64,
-        entries: &[(Record, Kind)],
+        entries: impl ExactSizeIterator<Item = (&'a Record, Kind)> + Clone,
         bytes: &mut Vec<u8>,
     ) {
         let start = bytes.len();
@@ -140,7 +141,14 @@ impl Log {
     /// log is durable, until the next frame takes its place. `None` if it has no room.
     pub(crate) fn mark(&self, sequence: u64, durable: u64) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
-        encode_frame(self.entry.salt, self.previous, sequence, durable, &[], &mut bytes);
+        encode_frame(
+            self.entry.salt,
+            self.previous,
+            sequence,
+            durable,
+            std::iter::empty(),
+            &mut bytes,
+        );
         self.has_room(bytes.len()).then_some(bytes)
     }
 }

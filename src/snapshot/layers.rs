@@ -11,7 +11,7 @@
 //! Tokens are not counted while walking. How many were passed follows from the ranks of
 //! where a leg began and ended.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::view::{Place, Side, Source, View, is_nearer};
 use super::walk::{Turn, WalkSummary};
@@ -66,11 +66,6 @@ impl View {
         suffixes: &[u16],
         places: &mut [Place],
     ) -> Result<WalkSummary> {
-        let mut first = 0;
-        for &(direction, end) in turns {
-            self.base.prefetch_matches(found.position, direction, &suffixes[first..end]);
-            first = end;
-        }
         let mut few: [Range<usize>; 2 * FEW_PARTS] = [const { 0..0 }; 2 * FEW_PARTS];
         let mut many: Vec<Range<usize>> = Vec::new();
         let count = self.parts.len();
@@ -82,11 +77,29 @@ impl View {
         };
         let (parts, ahead) = room.split_at_mut(count);
         let (mut below, mut through) = (0i64, 0i64);
+        let position = found.position;
+        let is_alone =
+            found.record.is_some() && !self.filter.may_hold(token.suffix(), position..=position);
         for (part, place) in self.parts.iter().zip(parts.iter_mut()) {
+            if let Some(outline) = part.outline()
+                && is_alone
+            {
+                let count = outline.count_through(position);
+                *place = count..count;
+                let tokens = outline.tokens_before(count);
+                below = below.saturating_add(tokens);
+                through = through.saturating_add(tokens);
+                continue;
+            }
             let found = part.find(token)?;
             *place = Side::Below.of(found)..Side::Above.of(found);
             below = below.saturating_add(part.tokens_before(place.start)?);
             through = through.saturating_add(part.tokens_before(place.end)?);
+        }
+        let mut first = 0;
+        for &(direction, end) in turns {
+            self.base.prefetch_matches(found.position, direction, &suffixes[first..end]);
+            first = end;
         }
         let base = Side::Below.of(found)..Side::Above.of(found);
         let ranks = self.total(base.start, below)..self.total(base.end, through);
@@ -132,18 +145,17 @@ impl View {
                     &mut places[sought],
                 )?;
                 summary.count += met;
-                let passed = if summary.count < end {
-                    tokens
-                } else {
-                    let rank = self.rank_of(places[end - 1])?;
-                    match (direction, is_above) {
-                        (Direction::Up, true) => (rank + 1).saturating_sub(ranks.end),
-                        (Direction::Up, false) => rank + 1,
-                        (Direction::Down, true) => self.len().saturating_sub(rank),
-                        (Direction::Down, false) => ranks.start.saturating_sub(rank),
-                    }
+                if summary.count < end {
+                    summary.steps = summary.steps.saturating_add(tokens);
+                    continue;
+                }
+                let rank = self.rank_of(places[end - 1])?;
+                summary.steps += match (direction, is_above) {
+                    (Direction::Up, true) => (rank + 1).saturating_sub(ranks.end),
+                    (Direction::Up, false) => rank + 1,
+                    (Direction::Down, true) => self.len().saturating_sub(rank),
+                    (Direction::Down, false) => ranks.start.saturating_sub(rank),
                 };
-                summary.steps = summary.steps.saturating_add(passed);
             }
         }
         summary.complete = summary.count == suffixes.len();
@@ -170,6 +182,8 @@ impl View {
                 places[met] = Place { source: Source::Base, position };
                 met += 1;
             })?;
+            // They are read in the end, and one by one they would hold that up.
+            self.prefetch_records(&places[count..met]);
             while count < end {
                 let suffix = suffixes[count];
                 let of_base = (count < met).then(|| places[count].position);
@@ -177,9 +191,9 @@ impl View {
                     Direction::Up => reached.base.start..=of_base.unwrap_or(reached.base.end),
                     Direction::Down => of_base.unwrap_or(reached.base.start)..=reached.base.end,
                 };
-                if self.filter.may_hold(suffix, stretch)
+                if self.filter.may_hold(suffix, stretch.clone())
                     && let Some(entry) =
-                        self.nearest_entry(&reached, ahead, direction, suffix, of_base)?
+                        self.nearest_entry(&reached, ahead, direction, suffix, of_base, &stretch)?
                 {
                     let is_live = self.go_to(&mut reached, ahead, direction, entry)?;
                     if is_live {
@@ -213,6 +227,7 @@ impl View {
         direction: Direction,
         suffix: u16,
         of_base: Option<usize>,
+        stretch: &RangeInclusive<usize>,
     ) -> Result<Option<Entry>> {
         if let Some(position) = of_base {
             // Comes while the parts are asked.
@@ -222,6 +237,9 @@ impl View {
         let mut base_token = None;
         let mut last_token = None;
         for (index, (part, ahead)) in self.parts.iter().zip(ahead).enumerate() {
+            if part.outline().is_some_and(|outline| !outline.holds(suffix, stretch.clone())) {
+                continue;
+            }
             while let Some(position) = part.nearest_match(ahead.clone(), direction, suffix)? {
                 let Some(record) = part.record(position)? else { break };
                 let token = record.token;
@@ -291,24 +309,25 @@ impl View {
         }
     }
 
-    /// Number of tokens below that of an entry.
+    /// Number of tokens below that of an entry that was met.
     fn rank_of(&self, place: Place) -> Result<u64> {
-        let Some(record) = self.record(place)? else {
-            return Ok(self.len());
-        };
-        let token = &record.token;
-        let base = match place.source {
-            Source::Base => place.position,
-            Source::Part(_) => self.base.find(token)?.position,
-        };
         let mut net = 0i64;
-        for (index, part) in self.parts.iter().enumerate() {
-            let position = match place.source {
-                Source::Part(own) if own == index => place.position,
-                _ => part.find(token)?.position,
-            };
-            net = net.saturating_add(part.tokens_before(position)?);
+        if place.source == Source::Base {
+            // Its token has no entry in a part, or that would have been met.
+            for part in &self.parts {
+                net = net.saturating_add(match part.outline() {
+                    Some(outline) => outline.tokens_before(outline.count_through(place.position)),
+                    None => match self.record(place)? {
+                        Some(record) => part.tokens_before(part.find(&record.token)?.position)?,
+                        None => 0,
+                    },
+                });
+            }
+            return Ok(self.total(place.position, net));
         }
-        Ok(self.total(base, net))
+        match self.record(place)? {
+            Some(record) => self.rank(&record.token, Side::Below),
+            None => Ok(self.len()),
+        }
     }
 }

@@ -181,16 +181,15 @@ impl Middle {
                 self.free = (usize::MAX, 0);
                 continue;
             };
-            let mut base_meets = false;
-            if let Some(base_token) = self.base_token(view, direction)? {
-                if is_nearer(&base_token, &token, direction) {
-                    self.free_up_to(view, direction, &token)?;
+            match self.base_token(view, direction)? {
+                Some(base_token) if is_nearer(&base_token, &token, direction) => {
+                    self.free_up_to(view, direction, newest, &token)?;
                     continue;
                 }
-                base_meets = base_token == token;
-            }
-            if base_meets {
-                cut_off(&mut self.base, direction, 1);
+                Some(base_token) if base_token == token => {
+                    cut_off(&mut self.base, direction, 1);
+                }
+                _ => {}
             }
             let position = self.take_entries(view, direction, newest, &token)?;
             if view.parts[newest].kind(position)? != Kind::Tombstone {
@@ -204,13 +203,28 @@ impl Middle {
         }
     }
 
-    /// The next record of the base, which comes before the next entry of any part: finds
-    /// how many more do.
-    fn free_up_to(&mut self, view: &View, direction: Direction, token: &TokenId) -> Result<()> {
-        let found = view.base.find(token)?;
+    /// The next record of the base comes before the next entry of any part, which is of
+    /// this token and in this part: finds how many more do, or that one more does.
+    fn free_up_to(
+        &mut self,
+        view: &View,
+        direction: Direction,
+        newest: usize,
+        token: &TokenId,
+    ) -> Result<()> {
+        let outline = view.parts[newest].outline();
+        let entry = next_of(&self.parts[newest], direction);
+        let (below, above) = match outline.zip(entry).and_then(|(it, at)| it.base_position(at)) {
+            // The record there is of this token or the first above.
+            Some(position) => (position, position + 1),
+            None => {
+                let found = view.base.find(token)?;
+                (Side::Below.of(found), Side::Above.of(found))
+            }
+        };
         match direction {
-            Direction::Up => self.free.0 = Side::Below.of(found).max(self.base.start + 1),
-            Direction::Down => self.free.1 = Side::Above.of(found).min(self.base.end - 1),
+            Direction::Up => self.free.0 = below.max(self.base.start + 1),
+            Direction::Down => self.free.1 = above.min(self.base.end - 1),
         }
         Ok(())
     }

@@ -5,10 +5,10 @@
 //! the state just before the batch.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 
 use crate::batch::Batch;
-use crate::delta::{Delta, LookedUp};
+use crate::delta::{Delta, Entry, LookedUp};
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::token::{BlockTime, Record, TokenId};
@@ -16,9 +16,7 @@ use crate::token::{BlockTime, Record, TokenId};
 /// What a batch comes to.
 pub(super) struct Resolved {
     /// In the order of their tokens.
-    pub(super) entries: Vec<(Record, Kind)>,
-    /// Of each entry, its place in the base.
-    pub(super) base_positions: Vec<usize>,
+    pub(super) entries: Vec<Entry>,
     /// Of each operation, whether it took place.
     pub(super) applied: Vec<bool>,
 }
@@ -35,8 +33,8 @@ pub(super) fn resolve(delta: &Delta, batch: &Batch) -> Result<Resolved> {
     let mut applied = Vec::with_capacity(batch.len());
     for operation in batch.operations() {
         let change = match changes.entry(operation.token) {
-            Entry::Occupied(change) => change.into_mut(),
-            Entry::Vacant(vacant) => {
+            btree_map::Entry::Occupied(change) => change.into_mut(),
+            btree_map::Entry::Vacant(vacant) => {
                 let before = delta.look_up(&operation.token)?;
                 vacant.insert(Change { before, now: before.value, is_changed: false })
             }
@@ -49,7 +47,7 @@ pub(super) fn resolve(delta: &Delta, batch: &Batch) -> Result<Resolved> {
         }
         applied.push(applies);
     }
-    let mut resolved = Resolved { entries: Vec::new(), base_positions: Vec::new(), applied };
+    let mut resolved = Resolved { entries: Vec::new(), applied };
     for (token, change) in changes.into_iter().filter(|(_, change)| change.is_changed) {
         let kind = match (change.before.value, change.now) {
             (None, None) => continue,
@@ -57,8 +55,9 @@ pub(super) fn resolve(delta: &Delta, batch: &Batch) -> Result<Resolved> {
             (Some(_), Some(_)) => Kind::Update,
             (Some(_), None) => Kind::Tombstone,
         };
-        resolved.entries.push((Record::new(token, change.now.unwrap_or_default()), kind));
-        resolved.base_positions.push(change.before.base_position);
+        let record = Record::new(token, change.now.unwrap_or_default());
+        let base_position = change.before.base_position;
+        resolved.entries.push(Entry { record, kind, base_position });
     }
     Ok(resolved)
 }

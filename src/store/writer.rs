@@ -324,6 +324,7 @@ impl Writer {
         // What was read is never written again.
         let takes_all = state.log.is_none() || delta_bytes <= log_bytes / 2;
         let entries = if takes_all { state.delta.entries()? } else { Vec::new() };
+        let entries: Vec<_> = entries.iter().map(|entry| (entry.record, entry.kind)).collect();
         let entry = LogEntry {
             log_id: state.contents.next_file_id,
             first_sequence: state.last_sequence + 1,
@@ -411,14 +412,14 @@ impl State {
     /// Enters a commit, and gives its number.
     fn put_in_line(&mut self, resolved: &Resolved) -> Result<u64> {
         let Some(log) = &mut self.log else { return Ok(self.last_sequence) };
-        for ((record, kind), position) in resolved.entries.iter().zip(&resolved.base_positions) {
-            self.delta.apply(record, *kind, *position).map_err(|Impossible| {
+        for entry in &resolved.entries {
+            self.delta.apply(entry).map_err(|Impossible| {
                 Error::from(Damage {
                     path: log.file.path().to_path_buf(),
                     part: "log entry",
                     offset: log.offset,
-                    expected: format!("an entry that can follow on {}", record.token),
-                    found: format!("{kind:?}"),
+                    expected: format!("an entry that can follow on {}", entry.record.token),
+                    found: format!("{:?}", entry.kind),
                 })
             })?;
         }
@@ -426,7 +427,8 @@ impl State {
             self.line_offset = log.offset;
         }
         self.last_sequence += 1;
-        log.push(self.last_sequence, self.durable, &resolved.entries, &mut self.line);
+        let entries = resolved.entries.iter().map(|entry| (&entry.record, entry.kind));
+        log.push(self.last_sequence, self.durable, entries, &mut self.line);
         Ok(self.last_sequence)
     }
 

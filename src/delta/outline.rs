@@ -1,0 +1,167 @@
+//! The entries of a part as seen from the bottom layer.
+//!
+//! Once it is known how many records of the bottom layer come before each entry, it can be
+//! told without reading a token where in the part a record of the bottom layer would be,
+//! how many tokens the entries before it add, and whether entries with some suffix come
+//! between two records. A few bytes an entry, side by side in memory, say so.
+
+use std::ops::{Range, RangeInclusive};
+
+use crate::format::kinds::Kind;
+
+/// Entries of a row, on average.
+const ROW_ENTRIES: usize = 8;
+
+/// Fixed-point digits of the factor from base positions to rows.
+const FRACTION_BITS: u32 = 32;
+
+/// The base position and the suffix of each entry, and what the entries add.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    entries: Vec<Entry>,
+    suffixes: Vec<u16>,
+    /// Number of entries before each row, and, at the end, of all. Rows are stretches of
+    /// base positions of equal length.
+    rows: Vec<u32>,
+    /// Rows for each position, in 2^-32.
+    scale: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    base_position: u32,
+    /// By how many tokens this entry and those before change the number of tokens.
+    tokens_through: i32,
+}
+
+impl Outline {
+    /// The outline of entries in order, of each its base position, suffix and kind;
+    /// `None` for numbers that are too large for it.
+    pub(crate) fn new(
+        base_len: usize,
+        all: impl Iterator<Item = (usize, u16, Kind)>,
+    ) -> Option<Self> {
+        if base_len >= u32::MAX as usize {
+            return None;
+        }
+        let mut entries: Vec<Entry> = Vec::with_capacity(all.size_hint().0);
+        let mut suffixes = Vec::with_capacity(all.size_hint().0);
+        let (mut last, mut tokens_through) = (0, 0i32);
+        for (base_position, suffix, kind) in all {
+            tokens_through = tokens_through.checked_add(match kind {
+                Kind::Fresh => 1,
+                Kind::Update => 0,
+                Kind::Tombstone => -1,
+            })?;
+            // Ascending whatever was read.
+            last = last.max(base_position.min(base_len) as u32);
+            entries.push(Entry { base_position: last, tokens_through });
+            suffixes.push(suffix);
+        }
+        let positions = base_len + 1;
+        let row_count = (entries.len() / ROW_ENTRIES + 1).min(positions);
+        let scale = (row_count << FRACTION_BITS) / positions;
+        let mut rows = Vec::with_capacity(row_count + 1);
+        for (count, entry) in (0..).zip(&entries) {
+            let row = (entry.base_position as usize * scale) >> FRACTION_BITS;
+            while rows.len() <= row {
+                rows.push(count);
+            }
+        }
+        rows.resize(row_count + 1, u32::try_from(entries.len()).ok()?);
+        Some(Self { entries, suffixes, rows, scale })
+    }
+
+    /// Number of entries that come before the record of the bottom layer at a position,
+    /// or that are of its token.
+    #[inline]
+    pub(crate) fn count_through(&self, base_position: usize) -> usize {
+        let row = base_position.saturating_mul(self.scale) >> FRACTION_BITS;
+        let (Some(&start), Some(&end)) = (self.rows.get(row), self.rows.get(row + 1)) else {
+            return self.entries.len();
+        };
+        let (start, end) = (start as usize, end as usize);
+        let entries = self.entries.get(start..end).unwrap_or(&[]);
+        start + entries.partition_point(|entry| entry.base_position as usize <= base_position)
+    }
+
+    /// Number of records of the bottom layer with smaller tokens than an entry has.
+    #[inline]
+    pub(crate) fn base_position(&self, position: usize) -> Option<usize> {
+        self.entries.get(position).map(|entry| entry.base_position as usize)
+    }
+
+    /// By how many tokens the first `count` entries change the number of tokens.
+    #[inline]
+    pub(crate) fn tokens_before(&self, count: usize) -> i64 {
+        let last = count.checked_sub(1).and_then(|last| self.entries.get(last));
+        last.map_or(0, |entry| i64::from(entry.tokens_through))
+    }
+
+    /// The entries at some base positions.
+    #[inline]
+    pub(crate) fn entries(&self, base_positions: RangeInclusive<usize>) -> Range<usize> {
+        let start = match base_positions.start().checked_sub(1) {
+            Some(before) => self.count_through(before),
+            None => 0,
+        };
+        start..self.count_through(*base_positions.end()).max(start)
+    }
+
+    /// Whether an entry at one of these base positions has this suffix.
+    #[inline]
+    pub(crate) fn holds(&self, suffix: u16, base_positions: RangeInclusive<usize>) -> bool {
+        let entries = self.entries(base_positions);
+        self.suffixes.get(entries).is_some_and(|suffixes| suffixes.contains(&suffix))
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::keys::KeyFamily;
+    use crate::testing::random::Random;
+    use crate::token::TokenId;
+
+    #[test]
+    fn entries_are_where_counting_says() {
+        for family in KeyFamily::ALL {
+            for (above, below) in [(0, 50), (1, 0), (40, 1), (7, 200), (200, 7), (150, 150)] {
+                let mut random = Random::new("outline", 1);
+                let all = family.generate(above + below, 1);
+                // Some are in both.
+                let base: Vec<_> = all.iter().copied().filter(|_| random.below(3) > 0).collect();
+                let tokens: Vec<_> = all.iter().copied().filter(|_| random.below(2) > 0).collect();
+                let base_position =
+                    |token: &TokenId| base.iter().filter(|other| *other < token).count();
+                let kind_of = |index| [Kind::Fresh, Kind::Tombstone, Kind::Update][index % 3];
+                let entries = tokens
+                    .iter()
+                    .enumerate()
+                    .map(|(index, token)| (base_position(token), token.suffix(), kind_of(index)));
+                let outline = Outline::new(base.len(), entries).unwrap();
+                for (position, token) in tokens.iter().enumerate() {
+                    assert_eq!(outline.base_position(position), Some(base_position(token)));
+                }
+                for count in 0..=tokens.len() {
+                    // One comes, one goes, one stays.
+                    assert_eq!(outline.tokens_before(count), i64::from(count % 3 == 1));
+                }
+                for position in (0..base.len() + 3).chain([usize::MAX]) {
+                    let through =
+                        tokens.iter().filter(|token| base_position(token) <= position).count();
+                    assert_eq!(outline.count_through(position), through, "{family:?}");
+                    for end in [position, position.saturating_add(5)] {
+                        let is_in =
+                            |token: &&TokenId| (position..=end).contains(&base_position(token));
+                        let entries = outline.entries(position..=end);
+                        assert!(tokens[entries].iter().eq(tokens.iter().filter(is_in)));
+                        for suffix in tokens.iter().step_by(9).map(TokenId::suffix).chain([1_024]) {
+                            let holds = tokens.iter().filter(is_in).any(|it| it.suffix() == suffix);
+                            assert_eq!(outline.holds(suffix, position..=end), holds, "{family:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
