@@ -1,13 +1,16 @@
-//! Whether all engines give the right answers, before any is timed.
+//! Whether all engines give the right answers, before any is timed, and whether what was
+//! committed to them is there.
 //!
 //! Lookups and ranges are compared with the records that the engines were filled with,
 //! walks and signatures with those of the first engine, and each signature with the
-//! challenge that it answers.
+//! challenge that it answers. After commits, in which one engine gets further than
+//! another, every token of each of them is looked up, and all tokens are counted.
 
 use std::fmt::Debug;
 
-use ringstore::{BlockTime, CHUNKS, Record, Result, TokenId, chunks};
+use ringstore::{BlockTime, CHUNKS, Record, Result, TokenId, TokenStorageBackend, chunks};
 
+use crate::commits::{COMMIT_TOKENS, Commits};
 use crate::data::{Queries, find};
 use crate::exit::Failure;
 use crate::load::Loaded;
@@ -94,6 +97,24 @@ fn compare_walks(
         }
     }
     Ok(())
+}
+
+/// Looks up everything that the first so many commits brought to a database, which had so
+/// many tokens before them, and no other commits.
+pub(crate) fn compare_commits(
+    engine: &str,
+    database: &dyn TokenStorageBackend,
+    tokens: u64,
+    commits: usize,
+) -> Result<(), Failure> {
+    for record in Commits::new().take(commits).flatten() {
+        let token = &record.token;
+        let right = Some(record.value());
+        let found = database.lookup(token)?;
+        expect(engine, format_args!("lookup of {token}, committed"), &found, &right)?;
+    }
+    let right = tokens + (commits * COMMIT_TOKENS) as u64;
+    expect(engine, "len after commits", &database.len()?, &right)
 }
 
 /// The records below and those above a token.

@@ -25,7 +25,8 @@ Examples:
   ringstore-compare --tokens 1000000
   ringstore-compare --tokens 1000000 --keys all --rounds 3 --json results.json
   ringstore-compare --tokens 10000000 --engines ringstore,lmdb --dir /mnt/disk
-  ringstore-compare --workloads sign,get-hit";
+  ringstore-compare --workloads sign,get-hit
+  ringstore-compare --workloads commit --dir /mnt/disk";
 
 /// All families of keys.
 const ALL: &str = "all";

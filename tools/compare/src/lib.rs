@@ -2,11 +2,12 @@
 //!
 //! Every engine is filled with the same records and asked the same things through
 //! [`TokenStorageBackend`](ringstore::TokenStorageBackend). The answers are compared
-//! before any is timed. See the package's README for what is fair about it, and
+//! before any is timed, and once more after commits. See the package's README for what is fair about it, and
 //! [`engines`] for how to add one.
 
 mod answers;
 pub mod args;
+mod commits;
 mod comparison;
 mod data;
 pub mod engines;

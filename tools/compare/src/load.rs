@@ -12,7 +12,7 @@ use std::time::Instant;
 use ringstore::Record;
 use ringstore::testing::random::Random;
 
-use crate::engines::{self, Database, Engine, Order};
+use crate::engines::{self, Database, Durable, Engine, Order};
 use crate::exit::Failure;
 use crate::talk::say;
 use crate::timing::Times;
@@ -31,10 +31,40 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// Closes the database.
+    pub(crate) fn close(self) -> Result<Closed, Failure> {
+        let Self { engine, database, directory } = self;
+        // Some engines give back room when they are closed.
+        drop(database);
+        // Some have no files.
+        let bytes = if directory.exists() { bytes_in(&directory)? } else { 0 };
+        Ok(Closed { engine, directory, bytes })
+    }
+
     /// Closes the database and removes it; how many bytes its files had.
     pub(crate) fn remove(self) -> Result<u64, Failure> {
-        // Some engines give back room when they are closed.
-        drop(self.database);
+        let closed = self.close()?;
+        closed.remove()?;
+        Ok(closed.bytes)
+    }
+}
+
+/// A database that was closed, in its directory.
+pub(crate) struct Closed {
+    pub(crate) engine: &'static dyn Engine,
+    directory: PathBuf,
+    /// What its files had when it was closed first.
+    pub(crate) bytes: u64,
+}
+
+impl Closed {
+    /// Opens the database, made of so many records; `None` if its engine keeps nothing.
+    pub(crate) fn open(&self, records: usize) -> Result<Option<Box<dyn Durable>>, Failure> {
+        Ok(self.engine.open(&self.directory, records)?)
+    }
+
+    /// Removes the database.
+    pub(crate) fn remove(&self) -> Result<(), Failure> {
         remove(&self.directory)
     }
 }
@@ -129,18 +159,16 @@ fn write_raw(directory: &Path, bytes: u64) -> Result<std::time::Duration, Failur
     Ok(elapsed)
 }
 
-/// Removes a directory, which need not exist; how many bytes the files in it had. What
-/// there is to be written for that is written, so that it falls to nobody's next turn.
-fn remove(directory: &Path) -> Result<u64, Failure> {
+/// Removes a directory, which need not exist. What there is to be written for that is
+/// written, so that it falls to nobody's next turn.
+fn remove(directory: &Path) -> Result<(), Failure> {
     if !directory.exists() {
-        return Ok(0);
+        return Ok(());
     }
-    let bytes = bytes_in(directory)?;
     fs::remove_dir_all(directory).map_err(Failure::io("remove", directory))?;
     let parent = directory.parent().unwrap_or(directory);
     let synced = File::open(parent).and_then(|parent| parent.sync_all());
-    synced.map_err(Failure::io("sync", parent))?;
-    Ok(bytes)
+    synced.map_err(Failure::io("sync", parent))
 }
 
 fn bytes_in(directory: &Path) -> Result<u64, Failure> {

@@ -64,7 +64,7 @@ pub(crate) fn measure(
             black_box(database.sign(queries.hit(i), &PEER)?);
             Ok(())
         }),
-        Workload::LoadSorted | Workload::LoadRandom | Workload::Size => {
+        Workload::LoadSorted | Workload::LoadRandom | Workload::Commit | Workload::Size => {
             unreachable!("{workload:?} does not read")
         }
     }

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// Something that every engine does.
+/// Something that engines do. All of them do all of it, but for commits, which need a disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
@@ -21,6 +21,8 @@ pub enum Workload {
     RangeBackward,
     /// Signing for a token: a lookup, a hash, a walk, ten records
     Sign,
+    /// Committing six new random tokens, durable, with a sync of their own
+    Commit,
     /// Bytes on disk, after a load of sorted tokens
     Size,
 }
@@ -42,6 +44,6 @@ impl Workload {
 
     /// Whether it is measured on a loaded database.
     pub(crate) fn is_read(self) -> bool {
-        !matches!(self, Self::LoadSorted | Self::LoadRandom | Self::Size)
+        !matches!(self, Self::LoadSorted | Self::LoadRandom | Self::Commit | Self::Size)
     }
 }

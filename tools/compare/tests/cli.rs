@@ -102,7 +102,8 @@ fn every_family_workload_and_engine_is_measured() {
     }
 }
 
-/// What a result consists of, and which parts are null.
+/// What a result consists of, and which parts are null: times of sizes, bytes of what is
+/// not on disk, and durable commits to it.
 fn check_row(row: &Value, family: KeyFamily) {
     let fields: Vec<_> = row.as_object().unwrap().keys().map(String::as_str).collect();
     let mut expected = [
@@ -123,11 +124,13 @@ fn check_row(row: &Value, family: KeyFamily) {
     assert_eq!(row["keys"], keys::name(family));
     assert_eq!(row["tokens"], 2_000.min(family.limit()));
     assert_eq!(row["threads"], 1);
-    let is_timed = row["workload"] != "size";
+    let is_timed =
+        row["workload"] != "size" && (row["workload"] != "commit" || row["engine"] != "mem");
     assert_eq!(row["ops"].as_u64().unwrap() >= 2, is_timed, "{row}");
     assert_eq!(row["ns_per_op"].as_f64().is_some_and(|ns| ns > 0.0), is_timed, "{row}");
     assert_eq!(row["ns_per_op"].is_null(), !is_timed, "{row}");
     assert_eq!(row["p50_ns"].as_u64().is_some_and(|ns| ns > 0), is_timed, "{row}");
+    assert_eq!(row["p50_ns"].is_null(), !is_timed, "{row}");
     if row["workload"].as_str().unwrap().starts_with("load") {
         assert_eq!(row["ops"], 2, "{row}");
         assert!(row["p99_ns"].is_null() && row["p999_ns"].is_null(), "{row}");
@@ -163,6 +166,24 @@ fn random_loads_alone_leave_nothing_to_be_read() {
     assert_eq!(run.left(), ["file"]);
     assert!(run.stdout.contains("load-random") && run.stdout.contains("raw"), "{}", run.stdout);
     assert!(!run.stdout.contains("load-sorted"), "{}", run.stdout);
+}
+
+#[test]
+fn commits_alone_are_measured_of_engines_that_are_durable() {
+    let named = ["--engines", "mem,ringstore", "--workloads", "commit", "--json", "out.json"];
+    let run = run(&[&SMALL[..], &named].concat());
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.left(), ["file", "out.json"]);
+    let json = run.json("out.json");
+    let rows = json["results"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{json}");
+    for row in rows {
+        check_row(row, KeyFamily::Uniform);
+    }
+    assert_eq!((&rows[0]["engine"], &rows[1]["engine"]), (&"ringstore".into(), &"mem".into()));
+    let row = run.stdout.lines().find_map(|line| line.split_once("commit")).unwrap().1;
+    // A time and its unit, and nothing of `mem`.
+    assert_eq!(row.trim_end_matches('│').split_whitespace().count(), 2, "{}", run.stdout);
 }
 
 #[test]

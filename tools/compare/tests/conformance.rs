@@ -1,13 +1,17 @@
-//! Every engine answers as the oracle does, however it was filled.
+//! Every engine answers as the oracle does, however it was filled and whatever was
+//! committed to it.
 
-use ringstore::testing::conformance::Suite;
+use std::path::PathBuf;
+
+use ringstore::testing::conformance::{Suite, check_reads};
 use ringstore::testing::keys::{KeyFamily, with_values};
+use ringstore::testing::oracle::Oracle;
 use ringstore::testing::random::Random;
 use ringstore::{
     BlockTime, Chunks, PeerId, RangeIter, Record, Result, Signed, TokenId, TokenStorageBackend,
     Walk,
 };
-use ringstore_compare::engines::{self, Database, Engine, Order};
+use ringstore_compare::engines::{self, Database, Durable, Engine, Order};
 use tempfile::TempDir;
 
 /// Databases of an engine, each in a directory of its own.
@@ -25,7 +29,16 @@ impl Databases {
 
     fn load(&mut self, records: &[Record], order: Order) -> Result<Box<dyn Database>> {
         self.count += 1;
-        self.engine.load(&self.directory.path().join(self.count.to_string()), records, order)
+        self.engine.load(&self.last(), records, order)
+    }
+
+    /// Opens the database that was loaded last, and closed, made of so many records.
+    fn open(&self, records: usize) -> Result<Option<Box<dyn Durable>>> {
+        self.engine.open(&self.last(), records)
+    }
+
+    fn last(&self) -> PathBuf {
+        self.directory.path().join(self.count.to_string())
     }
 }
 
@@ -108,24 +121,73 @@ fn check(name: &str, suite: &Suite) {
     }
 }
 
+/// Every record of a commit is set, as by itself, and is there when the database is opened
+/// anew.
+fn check_commits(name: &str) {
+    const TOKENS: usize = 500;
+    let mut databases = Databases::of(name);
+    let loaded: Vec<_> = with_values(KeyFamily::Uniform.generate(TOKENS, 1), 1).collect();
+    let mut oracle: Oracle = loaded.iter().copied().collect();
+    let records: Vec<_> = loaded.iter().map(|record| Record::from(*record)).collect();
+    drop(databases.load(&records, Order::Sorted).unwrap());
+
+    let mut random = Random::new("commits", 2);
+    let mut written = 0;
+    let mut database = databases.open(TOKENS).unwrap().expect("durable");
+    for round in 0..40 {
+        // Tokens that are there and such as are not, some of them twice; times that are
+        // older, the same and newer.
+        let mut commit: Vec<Record> = Vec::new();
+        for at in 0..round % 8 {
+            let token = match random.below(4) {
+                0 => random.token(),
+                1 if at > 0 => random.pick(&commit).token,
+                _ => random.pick(&records).token,
+            };
+            let time = match oracle.get(&token) {
+                Some(found) => found.time.saturating_sub(1) + random.below(3),
+                None => random.number() / 2,
+            };
+            commit.push(Record::new(token, BlockTime::new(random.number().into(), time)));
+        }
+        database.commit(&commit).unwrap();
+        let writes = commit.iter().filter(|record| oracle.set(&record.token, record.value()));
+        written += writes.count();
+        if round % 10 == 9 {
+            check_reads(&database, &oracle);
+            drop(database);
+            database = databases.open(TOKENS).unwrap().expect("durable");
+            check_reads(&database, &oracle);
+        }
+    }
+    // Of 140.
+    assert!((35..105).contains(&written), "{written}");
+}
+
 #[test]
 fn ringstore_conforms() {
-    check("ringstore", &Suite::new().cases(CASES).read_only());
+    check("ringstore", &Suite::new().cases(CASES));
+    check_commits("ringstore");
 }
 
 #[cfg(feature = "lmdb")]
 #[test]
 fn lmdb_conforms() {
     check("lmdb", &Suite::new().cases(CASES));
+    check_commits("lmdb");
 }
 
 #[cfg(feature = "redb")]
 #[test]
 fn redb_conforms() {
     check("redb", &Suite::new().cases(CASES));
+    check_commits("redb");
 }
 
 #[test]
 fn mem_conforms() {
     check("mem", &Suite::new());
+    let mut databases = Databases::of("mem");
+    drop(databases.load(&[], Order::Sorted).unwrap());
+    assert!(databases.open(0).unwrap().is_none());
 }

@@ -20,7 +20,7 @@ use ringstore::{
     TokenId, TokenStorageBackend, Walk,
 };
 
-use super::{Database, Engine, Order};
+use super::{Database, Durable, Engine, Order};
 
 /// LMDB, by the crate `heed`.
 pub struct Lmdb;
@@ -43,15 +43,25 @@ impl Engine for Lmdb {
         }
         Ok(Box::new(tokens))
     }
+
+    fn open(&self, directory: &Path, records: usize) -> Result<Option<Box<dyn Durable>>> {
+        Ok(Some(Box::new(LmdbTokens::create(directory, map_bytes(records))?)))
+    }
 }
 
 impl Database for LmdbTokens {}
 
+impl Durable for LmdbTokens {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        self.set_many(records.iter().map(|record| (*record).into())).map(drop)
+    }
+}
+
 /// Room for so many records, several times over: pages that were half full when they
-/// were split, and those that a transaction replaces. Only addresses are taken; the file
-/// grows with what is stored.
+/// were split, and those that a transaction replaces; and for what is committed later, in
+/// hours. Only addresses are taken; the file grows with what is stored.
 fn map_bytes(records: usize) -> usize {
-    (64 << 20) + records.next_multiple_of(4096) * 512
+    (64 << 30) + records.next_multiple_of(4096) * 512
 }
 
 /// A fixed number of bytes, borrowed from the map.
@@ -133,6 +143,33 @@ impl LmdbTokens {
         self.put(records, PutFlags::empty())
     }
 
+    /// [Sets](TokenStorageBackend::set) every record in one transaction, and returns how
+    /// many of them it wrote.
+    ///
+    /// # Errors
+    ///
+    /// What LMDB reports; nothing is written then.
+    pub fn set_many(
+        &mut self,
+        records: impl IntoIterator<Item = (TokenId, BlockTime)>,
+    ) -> Result<u64> {
+        self.reader.take();
+        let mut transaction = self.env.write_txn().map_err(failed)?;
+        let mut written = 0;
+        for (token, value) in records {
+            let key = token.as_bytes();
+            let found = self.tokens.get(&transaction, key).map_err(failed)?;
+            if found.is_none_or(|found| value.time > decode(found).time) {
+                self.tokens.put(&mut transaction, key, &encode(&value)).map_err(failed)?;
+                written += 1;
+            }
+        }
+        if written > 0 {
+            transaction.commit().map_err(failed)?;
+        }
+        Ok(written)
+    }
+
     fn put(&mut self, records: &[Record], flags: PutFlags) -> Result<()> {
         self.reader.take();
         let mut transaction = self.env.write_txn().map_err(failed)?;
@@ -197,15 +234,7 @@ impl TokenStorageBackend for LmdbTokens {
     }
 
     fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
-        self.reader.take();
-        let mut transaction = self.env.write_txn().map_err(failed)?;
-        let found = self.tokens.get(&transaction, token.as_bytes()).map_err(failed)?;
-        let writes = found.is_none_or(|found| value.time > decode(found).time);
-        if writes {
-            self.tokens.put(&mut transaction, token.as_bytes(), &encode(&value)).map_err(failed)?;
-            transaction.commit().map_err(failed)?;
-        }
-        Ok(writes)
+        Ok(self.set_many([(*token, value)])? == 1)
     }
 
     fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {

@@ -49,6 +49,19 @@ pub trait Engine: Sync {
     /// What the engine reports.
     fn load(&self, directory: &Path, records: &[Record], order: Order)
     -> Result<Box<dyn Database>>;
+
+    /// Opens the database that is in a directory, closed, to commit to it. It was made of
+    /// so many records.
+    ///
+    /// As provided, `None`: the engine keeps nothing on disk, so that no commit to it is
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    fn open(&self, _directory: &Path, _records: usize) -> Result<Option<Box<dyn Durable>>> {
+        Ok(None)
+    }
 }
 
 /// What a loaded engine is asked.
@@ -62,4 +75,15 @@ pub trait Database: TokenStorageBackend {
     fn warm_up(&self) -> Result<()> {
         self.range_after(&TokenId::MIN)?.try_for_each(|record| record.map(drop))
     }
+}
+
+/// A database that takes commits which survive the power.
+pub trait Durable: Database {
+    /// [Sets](TokenStorageBackend::set) every record in one transaction. When this returns,
+    /// all of them are on disk, synced.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    fn commit(&mut self, records: &[Record]) -> Result<()>;
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ringstore::{Error, ReDbTokens, Record, Result};
 
-use super::{Database, Engine, Order};
+use super::{Database, Durable, Engine, Order};
 
 /// [`ReDbTokens`], with a cache for all that it holds.
 pub struct Redb;
@@ -25,9 +25,8 @@ impl Engine for Redb {
             path: directory.into(),
             source,
         })?;
-        // What it takes on disk, and half as much again.
-        let cache_bytes = records.len() * 171 + (64 << 20);
-        let mut tokens = ReDbTokens::create_with_cache(directory.join("tokens"), cache_bytes)?;
+        let mut tokens =
+            ReDbTokens::create_with_cache(directory.join(FILE), cache_bytes(records.len()))?;
         let records = records.iter().map(|record| (*record).into());
         match order {
             Order::Sorted => tokens.load_sorted(records)?,
@@ -35,6 +34,24 @@ impl Engine for Redb {
         };
         Ok(Box::new(tokens))
     }
+
+    fn open(&self, directory: &Path, records: usize) -> Result<Option<Box<dyn Durable>>> {
+        let tokens = ReDbTokens::open_with_cache(directory.join(FILE), cache_bytes(records))?;
+        Ok(Some(Box::new(tokens)))
+    }
+}
+
+const FILE: &str = "tokens";
+
+/// What so many records take on disk, and half as much again.
+fn cache_bytes(records: usize) -> usize {
+    records * 171 + (64 << 20)
 }
 
 impl Database for ReDbTokens {}
+
+impl Durable for ReDbTokens {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        self.set_many(records.iter().map(|record| (*record).into())).map(drop)
+    }
+}

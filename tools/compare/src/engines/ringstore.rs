@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use ringstore::{LoadOptions, Options, Record, Result, Store};
+use ringstore::{Batch, Durability, LoadOptions, Options, Record, Result, Store};
 
-use super::{Database, Engine, Order};
+use super::{Database, Durable, Engine, Order};
 
 /// [`Store`], which takes records in any order.
 pub struct Ringstore;
@@ -25,6 +25,10 @@ impl Engine for Ringstore {
         store.bulk_load(records.iter().copied().map(Ok), &LoadOptions::new())?;
         Ok(Box::new(store))
     }
+
+    fn open(&self, directory: &Path, _records: usize) -> Result<Option<Box<dyn Durable>>> {
+        Ok(Some(Box::new(Store::open(directory, &Options::new())?)))
+    }
 }
 
 impl Database for Store {
@@ -32,5 +36,15 @@ impl Database for Store {
     fn warm_up(&self) -> Result<()> {
         let report = self.verify(&|_| ControlFlow::Continue(()))?;
         report.damages.into_iter().next().map_or(Ok(()), |damage| Err(damage.into()))
+    }
+}
+
+impl Durable for Store {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        let mut batch = Batch::with_capacity(records.len());
+        for record in records {
+            batch.set(record.token, record.value());
+        }
+        self.commit_with(&batch, Durability::Synced).map(drop)
     }
 }
