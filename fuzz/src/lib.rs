@@ -1,4 +1,4 @@
-//! What the fuzz targets start from: segments as the store writes them.
+//! What the fuzz targets start from: segments and stores as they are written.
 
 use std::fs;
 
@@ -7,6 +7,9 @@ use ringstore::testing::keys::{KeyFamily, with_values};
 use ringstore::{LoadOptions, Options, Record, Store, TokenId};
 
 pub mod input;
+pub mod logs;
+pub mod machines;
+pub mod stores;
 
 const PAGE_LEN: usize = 4096;
 const FOOTER_LEN: usize = 64;

@@ -12,6 +12,7 @@ use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use redb::backends::InMemoryBackend;
 use redb::{
     AccessGuard, Builder, Database, ReadOnlyTable, ReadableDatabase, ReadableTable,
     ReadableTableMetadata, StorageError, TableDefinition,
@@ -70,7 +71,20 @@ impl ReDbTokens {
     ///
     /// What redb reports.
     pub fn create_with_cache(path: impl AsRef<Path>, bytes: usize) -> Result<Self> {
-        let database = Builder::new().set_cache_size(bytes).create(path).map_err(failed)?;
+        Self::with_table(Builder::new().set_cache_size(bytes).create(path).map_err(failed)?)
+    }
+
+    /// Creates a database in memory.
+    ///
+    /// # Errors
+    ///
+    /// What redb reports.
+    pub fn in_memory() -> Result<Self> {
+        let memory = InMemoryBackend::new();
+        Self::with_table(Builder::new().create_with_backend(memory).map_err(failed)?)
+    }
+
+    fn with_table(database: Database) -> Result<Self> {
         // Reading finds the table only once it was written.
         let transaction = database.begin_write().map_err(failed)?;
         transaction.open_table(TOKENS).map_err(failed)?;
@@ -118,6 +132,30 @@ impl ReDbTokens {
             transaction.commit().map_err(failed)?;
         }
         Ok(written)
+    }
+
+    /// Maps each token to its value, whatever was there, or removes it where there is none,
+    /// in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// What redb reports; nothing is written then.
+    pub fn write_many(
+        &mut self,
+        changes: impl IntoIterator<Item = (TokenId, Option<BlockTime>)>,
+    ) -> Result<()> {
+        self.table.take();
+        let transaction = self.database.begin_write().map_err(failed)?;
+        let mut table = transaction.open_table(TOKENS).map_err(failed)?;
+        for (token, value) in changes {
+            match value {
+                Some(value) => table.insert(token.as_bytes(), &encode(&value)),
+                None => table.remove(token.as_bytes()),
+            }
+            .map_err(failed)?;
+        }
+        drop(table);
+        transaction.commit().map_err(failed)
     }
 
     /// Adds records in ascending order, each above all tokens that are there, in one
@@ -325,6 +363,30 @@ mod tests {
             check_reads(&tokens, &oracle);
         }
         assert_eq!(tokens.set_many([])?, 0);
+        check_reads(&tokens, &oracle);
+        Ok(())
+    }
+
+    #[test]
+    fn writes_replace_and_remove_in_their_order() -> Result<()> {
+        let mut tokens = ReDbTokens::in_memory()?;
+        let records = records(KeyFamily::Uniform, 100, 1);
+        let mut oracle: Oracle = records.iter().copied().collect();
+        tokens.write_many(records.iter().map(|(token, value)| (*token, Some(*value))))?;
+        check_reads(&tokens, &oracle);
+        let older = BlockTime::default();
+        tokens.write_many([
+            (records[3].0, None),
+            (records[4].0, Some(older)),
+            (records[5].0, None),
+            (records[5].0, Some(older)),
+            (records[6].0, Some(older)),
+            (records[6].0, None),
+        ])?;
+        oracle.tokens.remove(&records[3].0);
+        oracle.tokens.insert(records[4].0, older);
+        oracle.tokens.insert(records[5].0, older);
+        oracle.tokens.remove(&records[6].0);
         check_reads(&tokens, &oracle);
         Ok(())
     }

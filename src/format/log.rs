@@ -235,6 +235,30 @@ impl FrameHeader {
     }
 }
 
+/// Makes the checksums of a log right, whatever bytes it has, and chains its frames: as far
+/// as they lie one behind the other, up to a block of zeros.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn reseal(file: &mut [u8]) {
+    let Ok((header, _)) = RawHeader::mut_from_prefix(file) else { return };
+    header.checksum = header.compute_checksum().into();
+    let (mut previous, salt) = (header.checksum, header.salt);
+    let mut rest = file.get_mut(BLOCK_LEN..).unwrap_or_default();
+    while rest.iter().take(BLOCK_LEN).any(|byte| *byte != 0)
+        && let Some((header, payload)) = rest.split_at_mut_checked(FRAME_HEADER_LEN)
+        && let Ok(header) = RawFrame::mut_from_bytes(header)
+    {
+        let entries = header.entries.get() as usize;
+        if let Some(payload) = payload.get(..entries * ENTRY_LEN) {
+            header.payload_checksum = salted(salt, &[payload]).into();
+        }
+        header.previous = previous;
+        header.checksum = salted(salt, &[&header.as_bytes()[4..]]).into();
+        previous = header.checksum;
+        let Some((_, next)) = rest.split_at_mut_checked(frame_len(entries)) else { return };
+        rest = next;
+    }
+}
+
 /// The entries of a frame, in the order of their tokens.
 #[derive(Clone, Copy)]
 pub(crate) struct Entries<'a> {
@@ -294,6 +318,35 @@ mod tests {
             assert_eq!(read(&bytes, *b"saltsal!"), None);
         }
         assert_eq!(frame(6).len(), BLOCK_LEN, "six entries fit one block");
+    }
+
+    #[test]
+    fn checksums_are_made_right_as_far_as_there_are_frames() {
+        let entry = LogEntry { log_id: 3, first_sequence: 12, salt: SALT };
+        let (header, mut previous) = encode_header([1; 16], &entry);
+        let mut log = header.to_vec();
+        for (sequence, count) in [(12, 3), (13, 0), (14, 9)] {
+            let entries = entries(count);
+            previous = encode_frame(SALT, previous, sequence, 11, each(&entries), &mut log);
+        }
+        let valid = [log.as_slice(), &[0; BLOCK_LEN]].concat();
+        let mut resealed = valid.clone();
+        reseal(&mut resealed);
+        assert_eq!(resealed, valid, "nothing is changed that is right");
+        let frames = [12, 16, 24, 28].map(|at| BLOCK_LEN + at);
+        for at in [12, 40].into_iter().chain(frames) {
+            resealed[at] ^= 0xff;
+        }
+        reseal(&mut resealed);
+        let entry = LogEntry { first_sequence: 12, ..entry };
+        assert_ne!(resealed, valid);
+        let sum = RawHeader::ref_from_prefix(&resealed).unwrap().0.checksum.get();
+        let first = FrameHeader::decode(&resealed[BLOCK_LEN..], entry.salt).unwrap();
+        assert_eq!((first.previous, first.sequence), (sum, 0xff_0000_000c));
+        assert!(first.entries(&resealed[BLOCK_LEN..], entry.salt).is_some());
+        for len in 0..valid.len() {
+            reseal(&mut valid[..len].to_vec());
+        }
     }
 
     #[test]

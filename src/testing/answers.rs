@@ -174,11 +174,15 @@ impl TokenStorageBackend for Provided<'_> {
 }
 
 /// The answer; an error is none.
-fn answer<T>(question: Arguments<'_>, answer: Result<T>) -> Outcome<T> {
+pub(super) fn answer<T>(question: Arguments<'_>, answer: Result<T>) -> Outcome<T> {
     answer.map_err(|error| format!("{question}: found the error `{error}`"))
 }
 
-fn same<T: PartialEq + Debug>(question: Arguments<'_>, found: Result<T>, expected: &T) -> Outcome {
+pub(super) fn same<T: PartialEq + Debug>(
+    question: Arguments<'_>,
+    found: Result<T>,
+    expected: &T,
+) -> Outcome {
     let found = answer(question, found)?;
     if found == *expected {
         return Ok(());

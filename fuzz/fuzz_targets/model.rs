@@ -1,0 +1,28 @@
+//! The state machine of `ringstore::testing::model`, with a fuzzer to choose what is done:
+//! commits, snapshots, questions, openings, kills, power failures and faults of the disk.
+//! Every answer is compared with a `BTreeMap`, and from time to time everything with redb.
+//!
+//! The first byte of an input says which store it begins with; the others are used up by
+//! choices.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use ringstore::testing::model::Loaded;
+use ringstore_fuzz::machines;
+
+static LOADED: LazyLock<[Loaded; 4]> = LazyLock::new(machines::loaded);
+
+fuzz_target!(
+    init: {
+        rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().unwrap();
+        LazyLock::force(&LOADED);
+    },
+    |data: &[u8]| {
+        if let Some((&first, choices)) = data.split_first() {
+            machines::run(&LOADED[usize::from(first) % LOADED.len()], choices);
+        }
+    }
+);

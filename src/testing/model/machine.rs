@@ -1,0 +1,696 @@
+//! Doing one thing after the other, and knowing what must come of it.
+
+use std::collections::BTreeSet;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::Arc;
+
+use super::counts::Counts;
+use super::history::{Crash, Found, History};
+use super::operation::{Drawer, FaultEffect, Operation, Question};
+use super::place::Place;
+use super::reads::{ask, ask_all, is_same};
+use super::source::Source;
+use super::state::{Applied, Change, Model, When};
+use super::{Home, Plan};
+use crate::backend::TokenStorageBackend;
+use crate::backend::redb::ReDbTokens;
+use crate::batch::{Batch, Condition};
+use crate::error::{Error, Result};
+use crate::format::kinds::Kind;
+use crate::format::names::{LOCK, MANIFEST, is_log, is_segment};
+use crate::load::options::LoadOptions;
+use crate::options::{Durability, Options};
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+use crate::testing::answers::{Outcome, answer, same};
+use crate::testing::keys::with_values;
+use crate::testing::sim::{Effect, Fault, SimDisk};
+use crate::token::{BlockId, BlockTime, PeerId, Record, TokenId};
+
+/// Snapshots that are kept at the most.
+const KEPT_MAX: usize = 10;
+
+/// A disk that remembers more operations than this is exchanged for one that does not, when
+/// the store is closed.
+const REMEMBERED_OPERATIONS: usize = 6_000;
+
+/// A store, and what it should be.
+pub struct Machine {
+    place: Place,
+    options: Options,
+    drawer: Drawer,
+    /// `None` only while it is opened anew.
+    store: Option<Store>,
+    model: Arc<Model>,
+    history: History,
+    kept: Vec<Kept>,
+    /// Number of batches so far.
+    commits: u64,
+    /// A fault may strike.
+    is_armed: bool,
+    /// One may have struck since the store was opened, and kept a file from being removed.
+    may_have_leftovers: bool,
+    /// The store said that it does not know what the disk has.
+    poisoned: Option<Poisoned>,
+    peer: Option<ReDbTokens>,
+    /// Tokens that the peer has not been told of.
+    untold: BTreeSet<TokenId>,
+    counts: Counts,
+}
+
+/// A snapshot, and what it should hold.
+struct Kept {
+    snapshot: Snapshot,
+    model: Arc<Model>,
+    /// Number of batches before it.
+    commits: u64,
+}
+
+#[derive(Default)]
+struct Poisoned {
+    /// What may be there as well.
+    maybe: Option<Model>,
+    /// Batches that were refused since.
+    refused: usize,
+}
+
+/// A store that is loaded with the base of a plan, for any number of machines.
+pub struct Loaded {
+    plan: Plan,
+    pool: Vec<TokenId>,
+    base: Vec<(TokenId, BlockTime)>,
+    place: Place,
+}
+
+impl Loaded {
+    /// Loads a store.
+    ///
+    /// # Errors
+    ///
+    /// What differs, if loading fails.
+    pub fn new(plan: &Plan) -> Outcome<Self> {
+        let pool = plan.pool();
+        let every = pool.len().checked_div(plan.base.min(pool.len())).unwrap_or(usize::MAX);
+        let base = pool.iter().copied().step_by(every).take(plan.base);
+        let base: Vec<_> = with_values(base, plan.seed)
+            .map(|(token, value)| (token, BlockTime { time: value.time % 5, ..value }))
+            .collect();
+        let options = Options::new();
+        let (place, store) = match plan.home {
+            Home::Simulated => {
+                let disk = SimDisk::new();
+                let store = disk.create_store(&options);
+                (Place::Simulated(disk), store)
+            }
+            Home::Directory => {
+                let directory = answer(
+                    format_args!("a directory"),
+                    tempfile::tempdir().map_err(Error::io("create", "a directory".as_ref())),
+                )?;
+                let store = Store::create(directory.path(), &options);
+                (Place::Directory(directory), store)
+            }
+        };
+        let store = answer(format_args!("creating a store"), store)?;
+        if !base.is_empty() {
+            let records = base.iter().map(|pair| Ok(Record::from(*pair)));
+            let loaded = store.bulk_load(records, &LoadOptions::new());
+            answer(format_args!("loading the base"), loaded)?;
+        }
+        answer(format_args!("closing the store"), store.close())?;
+        Ok(Self { plan: plan.clone(), pool, base, place })
+    }
+
+    /// A machine that goes on from there.
+    ///
+    /// # Errors
+    ///
+    /// What differs, if the store cannot be opened.
+    pub fn machine(&self) -> Outcome<Machine> {
+        let place = match &self.place {
+            Place::Simulated(disk) => Place::Simulated(SimDisk::with_files(disk.files())),
+            Place::Directory(directory) => {
+                let copy = copy_of(directory).map_err(Error::io("copy", directory.path()));
+                Place::Directory(answer(format_args!("copying the store"), copy)?)
+            }
+        };
+        let plan = &self.plan;
+        let options = Options::new().log_bytes(plan.log_bytes);
+        let store = answer(format_args!("opening the store"), place.open(&options))?;
+        let history = History::new(place.operations());
+        Ok(Machine {
+            place,
+            options,
+            drawer: Drawer::new(self.pool.clone(), plan),
+            store: Some(store),
+            model: Arc::new(Model::new(self.base.iter().copied())),
+            history,
+            kept: Vec::new(),
+            commits: 0,
+            is_armed: false,
+            may_have_leftovers: false,
+            poisoned: None,
+            peer: None,
+            untold: self.base.iter().map(|(token, _)| *token).collect(),
+            counts: Counts::default(),
+        })
+    }
+}
+
+fn copy_of(directory: &tempfile::TempDir) -> std::io::Result<tempfile::TempDir> {
+    let copy = tempfile::tempdir()?;
+    for entry in std::fs::read_dir(directory.path())? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name()))?;
+    }
+    Ok(copy)
+}
+
+impl Machine {
+    /// Does what the source says, once.
+    ///
+    /// # Errors
+    ///
+    /// What differs from what should be, and what was done just then.
+    pub fn step(&mut self, source: &mut dyn Source) -> Outcome {
+        let operation = self.drawer.draw(source);
+        self.counts.add("operations");
+        self.run(&operation)
+            .map_err(|differs| format!("{differs}\nwhen this was done: {operation:?}"))
+    }
+
+    /// Asks for everything, and closes the store.
+    ///
+    /// # Errors
+    ///
+    /// What differs.
+    pub fn finish(mut self) -> Outcome<Counts> {
+        self.run(&Operation::AskAll)?;
+        self.run(&Operation::Compare(TokenId::MIN, PeerId::default()))?;
+        for index in 0..self.kept.len() {
+            self.run(&Operation::AskAllOfKept(index))?;
+        }
+        self.reopen()?;
+        self.run(&Operation::AskAll)?;
+        Ok(self.counts)
+    }
+
+    /// How often what happened so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().expect("it is open")
+    }
+
+    fn run(&mut self, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::Commit { changes, durability } => self.commit(changes, *durability),
+            Operation::Single(change) => self.single(change),
+            Operation::Sync => self.sync(),
+            Operation::Ask(question) => self.ask(question),
+            Operation::AskAll => self.ask_all(),
+            Operation::Keep => {
+                if self.kept.len() == KEPT_MAX {
+                    self.kept.remove(KEPT_MAX / 2);
+                }
+                let (snapshot, commits) = (self.store().snapshot(), self.commits);
+                self.kept.push(Kept { snapshot, model: Arc::clone(&self.model), commits });
+                Ok(())
+            }
+            Operation::AskKept(index, question) => self.ask_kept(*index, Some(question)),
+            Operation::AskAllOfKept(index) => self.ask_kept(*index, None),
+            Operation::Drop(index) => {
+                if !self.kept.is_empty() {
+                    self.kept.remove(index % self.kept.len());
+                }
+                Ok(())
+            }
+            Operation::Reopen => self.reopen(),
+            Operation::Look(question) => self.look(question),
+            Operation::Kill { ago } => self.kill(*ago),
+            Operation::PowerFailure { ago, seed, again } => self.power_failure(*ago, *seed, *again),
+            Operation::Fault { .. } => {
+                self.arm(operation);
+                Ok(())
+            }
+            Operation::Compare(token, peer) => self.compare(token, peer),
+        }
+    }
+
+    // Writing.
+
+    fn commit(&mut self, changes: &[Change], durability: Option<Durability>) -> Outcome {
+        let mut batch = Batch::with_capacity(changes.len());
+        for change in changes {
+            let condition = self.condition(change);
+            match (change.value, change.when) {
+                (Some(value), When::Always) => batch.put(change.token, value),
+                (Some(value), _) => batch.put_if(change.token, value, condition),
+                (None, When::Always) => batch.remove(change.token),
+                (None, _) => batch.remove_if(change.token, condition),
+            };
+        }
+        let synced = durability.unwrap_or_default() == Durability::Synced;
+        self.write(changes, synced, |store| {
+            let committed = match durability {
+                Some(durability) => store.commit_with(&batch, durability),
+                None => store.commit(&batch),
+            };
+            committed.map(|committed| committed.applied)
+        })
+    }
+
+    /// What a change depends on, in the store's words.
+    fn condition(&self, change: &Change) -> Condition {
+        match change.when {
+            When::Always => Condition::Always,
+            When::Absent => Condition::Absent,
+            When::Present => Condition::Present,
+            When::Older(time) => Condition::Older(time),
+            When::AbsentOrOlder(time) => Condition::AbsentOrOlder(time),
+            // What no token has, if it has none.
+            When::Unchanged => Condition::Equals(self.model.get(&change.token).unwrap_or_default()),
+        }
+    }
+
+    fn single(&mut self, change: &Change) -> Outcome {
+        let token = &change.token;
+        self.write(&[*change], true, |store| match (change.value, change.when) {
+            (Some(value), When::Always) => store.put(token, value).map(|()| vec![true]),
+            (Some(value), _) => store.set(token, value).map(|applied| vec![applied]),
+            (None, _) => store.remove(token).map(|applied| vec![applied]),
+        })
+    }
+
+    fn write(
+        &mut self,
+        changes: &[Change],
+        synced: bool,
+        commit: impl Fn(&Store) -> Result<Vec<bool>>,
+    ) -> Outcome {
+        self.counts.add_if("writes", !changes.is_empty());
+        let begins = self.place.operations();
+        let before = self.store().stat();
+        let mut committed = commit(self.store());
+        if let (Err(Error::NoSpace { .. }), true) = (&committed, self.is_armed) {
+            self.counts.add("commits without space");
+            self.heal();
+            same(format_args!("len"), Ok(self.store().snapshot().len()), &before.tokens)?;
+            committed = commit(self.store());
+        }
+        let question = format_args!("commit");
+        let found = match committed {
+            Err(Error::Unwritable { .. }) if self.poisoned.is_some() => return self.refused(),
+            Err(Error::OutcomeUnknown { .. }) if self.is_armed && self.poisoned.is_none() => {
+                let mut maybe = Model::clone(&self.model);
+                let is_other = !maybe.apply(changes).undo.is_empty();
+                if is_other {
+                    self.history.unknown(begins, self.place.operations());
+                }
+                self.poison(is_other.then_some(maybe));
+                return Ok(());
+            }
+            Err(Error::Io { .. }) if self.is_armed => {
+                self.counts.add("commits that failed");
+                return Ok(());
+            }
+            committed => answer(question, committed)?,
+        };
+        if self.poisoned.is_some() && !changes.is_empty() {
+            return Err("a commit after one whose outcome is not known".into());
+        }
+        let Applied { took_place, undo, merged } = Arc::make_mut(&mut self.model).apply(changes);
+        same(question, Ok(found), &took_place)?;
+        let entries = undo.len() as u64;
+        for (older, newer) in merged {
+            self.counts.add(match (older, newer) {
+                (Kind::Fresh, Kind::Update) => "merges of fresh and update",
+                (Kind::Fresh, Kind::Tombstone) => "merges of fresh and tombstone",
+                (Kind::Update, Kind::Update) => "merges of update and update",
+                (Kind::Update, Kind::Tombstone) => "merges of update and tombstone",
+                (Kind::Tombstone, Kind::Fresh) => "merges of tombstone and fresh",
+                _ => return Err(format!("the model has {older:?} and then {newer:?}")),
+            });
+        }
+        self.untold.extend(undo.iter().map(|undo| undo.token));
+        if !changes.is_empty() {
+            self.commits += u64::from(entries > 0);
+            self.history.committed(begins, self.place.operations(), undo, synced);
+        }
+        let after = self.store().stat();
+        same(format_args!("tokens of stat"), Ok(after.tokens), &(self.model.len() as u64))?;
+        self.counts.add_if("rotations", after.log_bytes != before.log_bytes);
+        self.counts.add_if("rotations that dropped logs", after.log_bytes < before.log_bytes);
+        // No batch takes away more entries than it has, unless parts were merged.
+        self.counts.add_if("merges of memory segments", after.delta + entries < before.delta);
+        self.counts.add_if(
+            "commits with a token in several parts",
+            after.delta > self.model.kinds.len() as u64,
+        );
+        let parts = self.store().snapshot().view().parts().len();
+        self.counts.add_if("commits over several memory segments", parts > 2);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Outcome {
+        let begins = self.place.operations();
+        match self.store().sync() {
+            Err(Error::Unwritable { .. }) if self.poisoned.is_some() => self.refused(),
+            Err(Error::OutcomeUnknown { .. }) if self.is_armed && self.poisoned.is_none() => {
+                self.poison(None);
+                Ok(())
+            }
+            synced => {
+                answer(format_args!("sync"), synced)?;
+                self.history.synced(begins, self.place.operations());
+                Ok(())
+            }
+        }
+    }
+
+    fn poison(&mut self, maybe: Option<Model>) {
+        self.counts.add("outcomes unknown");
+        self.poisoned = Some(Poisoned { maybe, refused: 0 });
+    }
+
+    /// Opens the store anew when it refused some.
+    fn refused(&mut self) -> Outcome {
+        self.counts.add("commits refused");
+        let poisoned = self.poisoned.get_or_insert_default();
+        poisoned.refused += 1;
+        if poisoned.refused > 2 { self.reopen() } else { Ok(()) }
+    }
+
+    // Faults.
+
+    fn arm(&mut self, operation: &Operation) {
+        let Operation::Fault { of_read, after, lasts, no_space, effect } = *operation else {
+            return;
+        };
+        if self.is_armed {
+            return self.heal();
+        }
+        let Some(disk) = self.place.simulated() else { return };
+        let mut fault = if of_read {
+            Fault::at_read(disk.reads() + after)
+        } else {
+            Fault::at_operation(disk.operations() + after)
+        };
+        if lasts {
+            fault = fault.lasting();
+        }
+        if no_space {
+            fault = fault.errno(libc::ENOSPC);
+        }
+        fault = fault.effect(match effect {
+            FaultEffect::Nothing => Effect::Nothing,
+            FaultEffect::Part(parts) => Effect::Part(parts),
+            FaultEffect::Everything => Effect::Everything,
+        });
+        disk.fail(fault);
+        self.is_armed = true;
+        self.may_have_leftovers = true;
+        self.counts.add("faults");
+    }
+
+    fn heal(&mut self) {
+        if let Some(disk) = self.place.simulated() {
+            disk.heal();
+        }
+        self.is_armed = false;
+    }
+
+    // Reading.
+
+    fn ask(&mut self, question: &Question) -> Outcome {
+        let snapshot = self.store().snapshot();
+        ask(&snapshot, &self.model, question, &mut self.counts)?;
+        if let Question::Stat = question {
+            let stat = self.store().stat();
+            same(format_args!("tokens of stat"), Ok(stat.tokens), &(self.model.len() as u64))?;
+            let least = self.model.kinds.len() as u64;
+            same(format_args!("delta of stat"), Ok(stat.delta.max(least)), &stat.delta)?;
+        }
+        Ok(())
+    }
+
+    fn ask_all(&mut self) -> Outcome {
+        self.counts.add("comparisons of everything");
+        ask_all(&self.store().snapshot(), &self.model, &self.drawer.pool)?;
+        if !self.may_have_leftovers {
+            self.check_files()?;
+        }
+        Ok(())
+    }
+
+    fn ask_kept(&mut self, index: usize, question: Option<&Question>) -> Outcome {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let kept = &self.kept[index % self.kept.len()];
+        match question {
+            Some(question) => ask(&kept.snapshot, &kept.model, question, &mut Counts::default()),
+            None => ask_all(&kept.snapshot, &kept.model, &self.drawer.pool),
+        }
+        .map_err(|differs| {
+            let age = self.commits - kept.commits;
+            format!("{differs}\nby a snapshot after {age} more commits")
+        })?;
+        let age = self.commits - kept.commits;
+        self.counts.add("snapshots asked");
+        self.counts.add_if("snapshots asked after 10 commits", age >= 10);
+        self.counts.add_if("snapshots asked after 100 commits", age >= 100);
+        self.counts.add_if("snapshots asked after 1,000 commits", age >= 1_000);
+        Ok(())
+    }
+
+    /// Compares with redb.
+    fn compare(&mut self, token: &TokenId, peer_id: &PeerId) -> Outcome {
+        let mut peer = match self.peer.take() {
+            Some(peer) => peer,
+            None => answer(format_args!("creating a peer"), ReDbTokens::in_memory())?,
+        };
+        let untold = std::mem::take(&mut self.untold);
+        let changes = untold.into_iter().map(|token| (token, self.model.get(&token)));
+        answer(format_args!("telling the peer"), peer.write_many(changes))?;
+        let snapshot = self.store().snapshot();
+        let question = format_args!("everything, compared with redb");
+        same(question, peer.len(), &snapshot.len())?;
+        let mut right = answer(question, peer.range(..))?;
+        for found in snapshot.range(..) {
+            let right = answer(question, right.next().transpose())?;
+            same(question, found.map(Some), &right)?;
+        }
+        same(question, right.next().transpose(), &None)?;
+        drop(right);
+        let question = format_args!("{token}, compared with redb");
+        let signed = answer(question, peer.sign(token, peer_id))?;
+        same(question, snapshot.sign(token, peer_id), &signed)?;
+        let chunks = crate::challenge::chunks(peer_id, token, &BlockId::default());
+        let walk = answer(question, peer.search_signature(token, &chunks))?;
+        same(question, snapshot.search_signature(token, &chunks), &walk)?;
+        let found = answer(question, peer.lookup(token))?;
+        same(question, snapshot.get(token), &found)?;
+        let mut right = answer(question, peer.range_before(token))?;
+        for found in snapshot.range(..*token).rev().take(20) {
+            let right = answer(question, right.next().transpose())?;
+            same(question, found.map(Some), &right)?;
+        }
+        drop(right);
+        self.peer = Some(peer);
+        self.counts.add("comparisons with redb");
+        Ok(())
+    }
+
+    /// The store's files are those that it says it has.
+    fn check_files(&self) -> Outcome {
+        let (mut log_bytes, mut segment_bytes, mut others) = (0, 0, Vec::new());
+        for (name, len) in self.place.file_lens() {
+            if is_log(&name) {
+                log_bytes += len;
+            } else if is_segment(&name) {
+                segment_bytes += len;
+            } else {
+                others.push(name);
+            }
+        }
+        same(format_args!("other files"), Ok(others), &vec![LOCK.into(), MANIFEST.into()])?;
+        let stat = self.store().stat();
+        same(format_args!("bytes of logs"), Ok(log_bytes), &stat.log_bytes)?;
+        same(format_args!("bytes of segments"), Ok(segment_bytes), &stat.segment_bytes)
+    }
+
+    // Opening.
+
+    /// Opens the store for reading and writing. Where a fault may strike, it may fail, and
+    /// must work once there is none.
+    fn open(&mut self) -> Outcome {
+        let mut opened = self.place.open(&self.options);
+        if let (
+            Err(Error::Io { .. } | Error::NoSpace { .. } | Error::OutcomeUnknown { .. }),
+            true,
+        ) = (&opened, self.is_armed)
+        {
+            self.counts.add("opens that failed");
+            self.heal();
+            opened = self.place.open(&self.options);
+        }
+        self.store = Some(answer(format_args!("opening the store"), opened)?);
+        Ok(())
+    }
+
+    /// Makes sure that one of these states was opened, and that it is whole.
+    fn check_opened(&mut self, allowed: &RangeInclusive<u64>) -> Outcome {
+        let store = self.store.as_ref().expect("it was just opened");
+        let snapshot = store.snapshot();
+        let maybe = self.poisoned.take().and_then(|poisoned| poisoned.maybe);
+        let model = Arc::make_mut(&mut self.model);
+        let found =
+            self.history.find(model, maybe.as_ref(), allowed, |model| is_same(&snapshot, model));
+        let Some(Found { is_maybe, undone, tokens }) = found else {
+            return Err(format!("it holds none of the states {allowed:?}: {:?}", store.stat()));
+        };
+        if is_maybe {
+            self.counts.add("unknown outcomes that were found");
+            let maybe = maybe.unwrap_or_default();
+            self.untold.extend(maybe.kinds.keys().chain(self.model.kinds.keys()));
+            self.model = Arc::new(maybe);
+        }
+        self.counts.add_if("crashes that lost commits", undone > 0);
+        self.untold.extend(tokens);
+        let stat = store.stat();
+        self.counts.add_if("opens that read commits", stat.recovery.commits > 0);
+        self.counts.add_if("opens that cut a torn tail", stat.recovery.cut_bytes > 0);
+        self.may_have_leftovers = self.is_armed;
+        if self.is_armed {
+            return Ok(());
+        }
+        self.check_files()?;
+        if self.counts.get("operations").is_multiple_of(4) {
+            let report = self.store().verify(&|_| ControlFlow::Continue(()));
+            let report = answer(format_args!("verify"), report)?;
+            same(format_args!("damage"), Ok(report.damages), &Vec::new())?;
+        }
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Outcome {
+        let begins = self.place.operations();
+        let closed = self.store.take().map_or(Ok(()), Store::close);
+        match closed {
+            Ok(()) if self.poisoned.is_none() => {
+                self.history.synced(begins, self.place.operations());
+                self.counts.add("clean ends");
+            }
+            Err(_) if self.is_armed || self.poisoned.is_some() => {
+                self.counts.add("ends that were not clean");
+                self.heal();
+            }
+            closed => answer(format_args!("close"), closed)?,
+        }
+        if let Some(disk) = self.place.simulated()
+            && begins > REMEMBERED_OPERATIONS
+            && self.poisoned.is_none()
+        {
+            self.place = Place::Simulated(SimDisk::with_files(disk.files()));
+            self.is_armed = false;
+            self.history.all_is_durable(0);
+        }
+        let moment = self.place.operations();
+        let allowed = self.history.allowed(moment, Crash::Kill);
+        let was_poisoned = self.poisoned.is_some();
+        self.open()?;
+        self.check_opened(&allowed)?;
+        let ends = self.place.operations();
+        if was_poisoned || self.place.simulated().is_none() {
+            self.history.all_is_durable(ends);
+        } else {
+            self.history.synced(moment, ends);
+        }
+        self.counts.add("reopens");
+        Ok(())
+    }
+
+    /// Opens the store for reading, beside the writer.
+    fn look(&mut self, question: &Question) -> Outcome {
+        if self.poisoned.is_some() {
+            return Ok(());
+        }
+        let begins = self.place.operations();
+        let store = match self.place.open_read_only(&self.options) {
+            Err(Error::Io { .. }) if self.is_armed => return Ok(()),
+            opened => answer(format_args!("opening for reading"), opened)?,
+        };
+        same(format_args!("traces left"), Ok(self.place.operations() - begins), &0)?;
+        let snapshot = store.snapshot();
+        let looks_same = is_same(&snapshot, &self.model);
+        same(format_args!("a reader sees the same"), Ok(looks_same), &true)?;
+        ask(&snapshot, &self.model, question, &mut self.counts)?;
+        let refused = matches!(store.remove(&TokenId::MIN), Err(Error::Unwritable { .. }));
+        same(format_args!("a reader writes nothing"), Ok(refused), &true)?;
+        self.counts.add("stores opened for reading");
+        Ok(())
+    }
+
+    /// The moment so many operations ago, as far back as is remembered.
+    fn moment(&self, disk: &SimDisk, ago: usize) -> usize {
+        disk.operations().saturating_sub(ago).max(self.history.start())
+    }
+
+    fn kill(&mut self, ago: usize) -> Outcome {
+        let Some(disk) = self.place.simulated() else { return self.reopen() };
+        let moment = self.moment(disk, ago);
+        let allowed = self.history.allowed(moment, Crash::Kill);
+        let durable = *self.history.allowed(moment, Crash::PowerFailure).start();
+        let killed = disk.killed(moment);
+        self.store = None;
+        self.place = Place::Simulated(killed);
+        self.is_armed = false;
+        self.open()?;
+        let was_poisoned = self.poisoned.is_some();
+        self.check_opened(&allowed)?;
+        let ends = self.place.operations();
+        if was_poisoned {
+            self.history.all_is_durable(ends);
+        } else {
+            self.history.restart(moment, durable);
+            self.history.synced(moment, ends);
+        }
+        self.counts.add("kills");
+        Ok(())
+    }
+
+    fn power_failure(&mut self, ago: usize, seed: u64, again: Option<usize>) -> Outcome {
+        let Some(disk) = self.place.simulated() else { return self.reopen() };
+        let moment = self.moment(disk, ago);
+        let allowed = self.history.allowed(moment, Crash::PowerFailure);
+        let image = disk.crash(moment, seed);
+        self.store = None;
+        self.is_armed = false;
+        self.place = Place::Simulated(image.clone());
+        if seed.is_multiple_of(4) {
+            // Somebody only looks first, which changes nothing.
+            let looked = self.place.open_read_only(&self.options);
+            answer(format_args!("opening for reading after a crash"), looked)?;
+            same(format_args!("traces left"), Ok(image.operations()), &0)?;
+        }
+        self.open()?;
+        self.check_opened(&allowed)?;
+        self.counts.add("power failures");
+        if let Some(after) = again {
+            self.store = None;
+            let again = image.crash(after.min(image.operations()), seed + 1);
+            self.place = Place::Simulated(again);
+            self.open()?;
+            self.history.all_is_durable(0);
+            let allowed = self.history.allowed(0, Crash::PowerFailure);
+            self.check_opened(&allowed)?;
+            self.counts.add("power failures while opening");
+        }
+        self.history.all_is_durable(0);
+        self.history.synced(0, self.place.operations());
+        Ok(())
+    }
+}
