@@ -145,7 +145,7 @@ fn key(token: &TokenId, skip: usize) -> u64 {
 const CHUNK: usize = 32;
 
 fn is_in(chunk: &[u16; CHUNK], suffix: u16) -> bool {
-    chunk.iter().fold(false, |found, other| found | (*other == suffix))
+    chunk.iter().map(|other| u32::from(*other == suffix)).sum::<u32>() > 0
 }
 
 fn first_of(suffixes: &[u16], suffix: u16) -> Option<usize> {

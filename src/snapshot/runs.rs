@@ -214,13 +214,13 @@ impl Middle {
     ) -> Result<()> {
         let outline = view.parts[newest].outline();
         let entry = next_of(&self.parts[newest], direction);
-        let (below, above) = match outline.zip(entry).and_then(|(it, at)| it.base_position(at)) {
+        let known = outline.zip(entry).and_then(|(outline, entry)| outline.base_position(entry));
+        let (below, above) = if let Some(position) = known {
             // The record there is of this token or the first above.
-            Some(position) => (position, position + 1),
-            None => {
-                let found = view.base.find(token)?;
-                (Side::Below.of(found), Side::Above.of(found))
-            }
+            (position, position + 1)
+        } else {
+            let found = view.base.find(token)?;
+            (Side::Below.of(found), Side::Above.of(found))
         };
         match direction {
             Direction::Up => self.free.0 = below.max(self.base.start + 1),

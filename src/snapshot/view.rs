@@ -93,6 +93,7 @@ impl View {
     }
 
     /// A view of a base alone.
+    #[cfg(test)]
     pub(crate) fn of_base(base: Arc<Layer>) -> Self {
         let len = base.len() as u64;
         Self { base, parts: Vec::new(), filter: Arc::new(Filter::new(0)), len }

@@ -106,12 +106,11 @@ fn kinds_that_are_not_so() {
             let filter = filter(&lists, &base, &mut random);
             let parts = lists.map(|list| {
                 let outline = outline(&list, &base, &mut random);
-                match random.below(2) {
-                    0 => Part::Image(Arc::new(Image::new(list.into_iter())), outline),
-                    _ => {
-                        let segments = list.chunks(30).map(in_memory).collect();
-                        Part::Layer(Arc::new(Layer::new(segments)), outline)
-                    }
+                if random.below(2) == 0 {
+                    Part::Image(Arc::new(Image::new(list.into_iter())), outline)
+                } else {
+                    let segments = list.chunks(30).map(in_memory).collect();
+                    Part::Layer(Arc::new(Layer::new(segments)), outline)
                 }
             });
             let view = View::new(base, parts.into(), filter).unwrap();

@@ -1,6 +1,6 @@
 //! Parts above a base answer as what they come to does.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::reads::Reads;
@@ -78,7 +78,7 @@ impl Stack {
     /// all that is there.
     fn push(&mut self, change: Change, form: Form) {
         let mut after = self.oracle.clone();
-        let mut touched = BTreeMap::new();
+        let mut touched = BTreeSet::new();
         for (token, writes) in self.operations(change) {
             let value = BlockTime::new(BlockId(self.random.bytes()), self.random.number());
             if writes {
@@ -86,10 +86,10 @@ impl Stack {
             } else {
                 after.tokens.remove(&token);
             }
-            touched.insert(token, ());
+            touched.insert(token);
         }
         let mut entries = Vec::new();
-        for token in touched.into_keys() {
+        for token in touched {
             let kind = match (self.oracle.contains(&token), after.get(&token)) {
                 (false, None) => continue,
                 (false, Some(_)) => Kind::Fresh,
