@@ -1,14 +1,13 @@
 //! Doing one thing after the other, and knowing what must come of it.
 
 use std::collections::BTreeSet;
-use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use super::counts::Counts;
-use super::history::{Crash, Found, History};
+use super::history::History;
 use super::operation::{Drawer, FaultEffect, Operation, Question};
 use super::place::Place;
-use super::reads::{ask, ask_all, is_same};
+use super::reads::{ask, ask_all};
 use super::source::Source;
 use super::state::{Applied, Change, Model, When};
 use super::{Home, Plan};
@@ -30,36 +29,32 @@ use crate::token::{BlockId, BlockTime, PeerId, Record, TokenId};
 /// Snapshots that are kept at the most.
 const KEPT_MAX: usize = 10;
 
-/// A disk that remembers more operations than this is exchanged for one that does not, when
-/// the store is closed.
-const REMEMBERED_OPERATIONS: usize = 6_000;
-
 /// A store, and what it should be.
 pub struct Machine {
-    place: Place,
-    options: Options,
-    drawer: Drawer,
+    pub(super) place: Place,
+    pub(super) options: Options,
+    pub(super) drawer: Drawer,
     /// `None` only while it is opened anew.
-    store: Option<Store>,
-    model: Arc<Model>,
-    history: History,
-    kept: Vec<Kept>,
+    pub(super) store: Option<Store>,
+    pub(super) model: Arc<Model>,
+    pub(super) history: History,
+    pub(super) kept: Vec<Kept>,
     /// Number of batches so far.
-    commits: u64,
+    pub(super) commits: u64,
     /// A fault may strike.
-    is_armed: bool,
+    pub(super) is_armed: bool,
     /// One may have struck since the store was opened, and kept a file from being removed.
-    may_have_leftovers: bool,
+    pub(super) may_have_leftovers: bool,
     /// The store said that it does not know what the disk has.
-    poisoned: Option<Poisoned>,
-    peer: Option<ReDbTokens>,
+    pub(super) poisoned: Option<Poisoned>,
+    pub(super) peer: Option<ReDbTokens>,
     /// Tokens that the peer has not been told of.
-    untold: BTreeSet<TokenId>,
-    counts: Counts,
+    pub(super) untold: BTreeSet<TokenId>,
+    pub(super) counts: Counts,
 }
 
 /// A snapshot, and what it should hold.
-struct Kept {
+pub(super) struct Kept {
     snapshot: Snapshot,
     model: Arc<Model>,
     /// Number of batches before it.
@@ -67,9 +62,9 @@ struct Kept {
 }
 
 #[derive(Default)]
-struct Poisoned {
+pub(super) struct Poisoned {
     /// What may be there as well.
-    maybe: Option<Model>,
+    pub(super) maybe: Option<Model>,
     /// Batches that were refused since.
     refused: usize,
 }
@@ -200,7 +195,7 @@ impl Machine {
         &self.counts
     }
 
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         self.store.as_ref().expect("it is open")
     }
 
@@ -415,7 +410,7 @@ impl Machine {
         self.counts.add("faults");
     }
 
-    fn heal(&mut self) {
+    pub(super) fn heal(&mut self) {
         if let Some(disk) = self.place.simulated() {
             disk.heal();
         }
@@ -505,7 +500,7 @@ impl Machine {
     }
 
     /// The store's files are those that it says it has.
-    fn check_files(&self) -> Outcome {
+    pub(super) fn check_files(&self) -> Outcome {
         let (mut log_bytes, mut segment_bytes, mut others) = (0, 0, Vec::new());
         for (name, len) in self.place.file_lens() {
             if is_log(&name) {
@@ -520,177 +515,5 @@ impl Machine {
         let stat = self.store().stat();
         same(format_args!("bytes of logs"), Ok(log_bytes), &stat.log_bytes)?;
         same(format_args!("bytes of segments"), Ok(segment_bytes), &stat.segment_bytes)
-    }
-
-    // Opening.
-
-    /// Opens the store for reading and writing. Where a fault may strike, it may fail, and
-    /// must work once there is none.
-    fn open(&mut self) -> Outcome {
-        let mut opened = self.place.open(&self.options);
-        if let (
-            Err(Error::Io { .. } | Error::NoSpace { .. } | Error::OutcomeUnknown { .. }),
-            true,
-        ) = (&opened, self.is_armed)
-        {
-            self.counts.add("opens that failed");
-            self.heal();
-            opened = self.place.open(&self.options);
-        }
-        self.store = Some(answer(format_args!("opening the store"), opened)?);
-        Ok(())
-    }
-
-    /// Makes sure that one of these states was opened, and that it is whole.
-    fn check_opened(&mut self, allowed: &RangeInclusive<u64>) -> Outcome {
-        let store = self.store.as_ref().expect("it was just opened");
-        let snapshot = store.snapshot();
-        let maybe = self.poisoned.take().and_then(|poisoned| poisoned.maybe);
-        let model = Arc::make_mut(&mut self.model);
-        let found =
-            self.history.find(model, maybe.as_ref(), allowed, |model| is_same(&snapshot, model));
-        let Some(Found { is_maybe, undone, tokens }) = found else {
-            return Err(format!("it holds none of the states {allowed:?}: {:?}", store.stat()));
-        };
-        if is_maybe {
-            self.counts.add("unknown outcomes that were found");
-            let maybe = maybe.unwrap_or_default();
-            self.untold.extend(maybe.kinds.keys().chain(self.model.kinds.keys()));
-            self.model = Arc::new(maybe);
-        }
-        self.counts.add_if("crashes that lost commits", undone > 0);
-        self.untold.extend(tokens);
-        let stat = store.stat();
-        self.counts.add_if("opens that read commits", stat.recovery.commits > 0);
-        self.counts.add_if("opens that cut a torn tail", stat.recovery.cut_bytes > 0);
-        self.may_have_leftovers = self.is_armed;
-        if self.is_armed {
-            return Ok(());
-        }
-        self.check_files()?;
-        if self.counts.get("operations").is_multiple_of(4) {
-            let report = self.store().verify(&|_| ControlFlow::Continue(()));
-            let report = answer(format_args!("verify"), report)?;
-            same(format_args!("damage"), Ok(report.damages), &Vec::new())?;
-        }
-        Ok(())
-    }
-
-    fn reopen(&mut self) -> Outcome {
-        let begins = self.place.operations();
-        let closed = self.store.take().map_or(Ok(()), Store::close);
-        match closed {
-            Ok(()) if self.poisoned.is_none() => {
-                self.history.synced(begins, self.place.operations());
-                self.counts.add("clean ends");
-            }
-            Err(_) if self.is_armed || self.poisoned.is_some() => {
-                self.counts.add("ends that were not clean");
-                self.heal();
-            }
-            closed => answer(format_args!("close"), closed)?,
-        }
-        if let Some(disk) = self.place.simulated()
-            && begins > REMEMBERED_OPERATIONS
-            && self.poisoned.is_none()
-        {
-            self.place = Place::Simulated(SimDisk::with_files(disk.files()));
-            self.is_armed = false;
-            self.history.all_is_durable(0);
-        }
-        let moment = self.place.operations();
-        let allowed = self.history.allowed(moment, Crash::Kill);
-        let was_poisoned = self.poisoned.is_some();
-        self.open()?;
-        self.check_opened(&allowed)?;
-        let ends = self.place.operations();
-        if was_poisoned || self.place.simulated().is_none() {
-            self.history.all_is_durable(ends);
-        } else {
-            self.history.synced(moment, ends);
-        }
-        self.counts.add("reopens");
-        Ok(())
-    }
-
-    /// Opens the store for reading, beside the writer.
-    fn look(&mut self, question: &Question) -> Outcome {
-        if self.poisoned.is_some() {
-            return Ok(());
-        }
-        let begins = self.place.operations();
-        let store = match self.place.open_read_only(&self.options) {
-            Err(Error::Io { .. }) if self.is_armed => return Ok(()),
-            opened => answer(format_args!("opening for reading"), opened)?,
-        };
-        same(format_args!("traces left"), Ok(self.place.operations() - begins), &0)?;
-        let snapshot = store.snapshot();
-        let looks_same = is_same(&snapshot, &self.model);
-        same(format_args!("a reader sees the same"), Ok(looks_same), &true)?;
-        ask(&snapshot, &self.model, question, &mut self.counts)?;
-        let refused = matches!(store.remove(&TokenId::MIN), Err(Error::Unwritable { .. }));
-        same(format_args!("a reader writes nothing"), Ok(refused), &true)?;
-        self.counts.add("stores opened for reading");
-        Ok(())
-    }
-
-    /// The moment so many operations ago, as far back as is remembered.
-    fn moment(&self, disk: &SimDisk, ago: usize) -> usize {
-        disk.operations().saturating_sub(ago).max(self.history.start())
-    }
-
-    fn kill(&mut self, ago: usize) -> Outcome {
-        let Some(disk) = self.place.simulated() else { return self.reopen() };
-        let moment = self.moment(disk, ago);
-        let allowed = self.history.allowed(moment, Crash::Kill);
-        let durable = *self.history.allowed(moment, Crash::PowerFailure).start();
-        let killed = disk.killed(moment);
-        self.store = None;
-        self.place = Place::Simulated(killed);
-        self.is_armed = false;
-        self.open()?;
-        let was_poisoned = self.poisoned.is_some();
-        self.check_opened(&allowed)?;
-        let ends = self.place.operations();
-        if was_poisoned {
-            self.history.all_is_durable(ends);
-        } else {
-            self.history.restart(moment, durable);
-            self.history.synced(moment, ends);
-        }
-        self.counts.add("kills");
-        Ok(())
-    }
-
-    fn power_failure(&mut self, ago: usize, seed: u64, again: Option<usize>) -> Outcome {
-        let Some(disk) = self.place.simulated() else { return self.reopen() };
-        let moment = self.moment(disk, ago);
-        let allowed = self.history.allowed(moment, Crash::PowerFailure);
-        let image = disk.crash(moment, seed);
-        self.store = None;
-        self.is_armed = false;
-        self.place = Place::Simulated(image.clone());
-        if seed.is_multiple_of(4) {
-            // Somebody only looks first, which changes nothing.
-            let looked = self.place.open_read_only(&self.options);
-            answer(format_args!("opening for reading after a crash"), looked)?;
-            same(format_args!("traces left"), Ok(image.operations()), &0)?;
-        }
-        self.open()?;
-        self.check_opened(&allowed)?;
-        self.counts.add("power failures");
-        if let Some(after) = again {
-            self.store = None;
-            let again = image.crash(after.min(image.operations()), seed + 1);
-            self.place = Place::Simulated(again);
-            self.open()?;
-            self.history.all_is_durable(0);
-            let allowed = self.history.allowed(0, Crash::PowerFailure);
-            self.check_opened(&allowed)?;
-            self.counts.add("power failures while opening");
-        }
-        self.history.all_is_durable(0);
-        self.history.synced(0, self.place.operations());
-        Ok(())
     }
 }

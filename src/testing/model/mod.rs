@@ -20,6 +20,7 @@
 //! ```
 
 mod counts;
+mod ends;
 mod history;
 mod machine;
 mod operation;
