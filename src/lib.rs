@@ -48,6 +48,8 @@ mod io;
 mod load;
 mod log;
 mod manifest;
+#[cfg(all(feature = "redb", any(test, feature = "testing")))]
+pub mod model;
 mod options;
 mod progress;
 mod recover;

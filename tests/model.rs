@@ -7,8 +7,12 @@ use std::thread;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use ringstore::model::counts::Counts;
+use ringstore::model::machine::Loaded;
+use ringstore::model::plan::{Home, Plan};
+use ringstore::model::run::run;
+use ringstore::model::source::Bytes;
 use ringstore::testing::keys::KeyFamily;
-use ringstore::testing::model::{Bytes, Counts, Home, Loaded, Plan, run};
 
 /// Operations of each of the machines that are many.
 const OPERATIONS: u64 = 9_800;

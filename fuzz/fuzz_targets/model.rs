@@ -1,4 +1,4 @@
-//! The state machine of `ringstore::testing::model`, with a fuzzer to choose what is done:
+//! The state machine of `ringstore::model`, with a fuzzer to choose what is done:
 //! commits, snapshots, questions, openings, kills, power failures and faults of the disk.
 //! Every answer is compared with a `BTreeMap`, and from time to time everything with redb.
 //!
@@ -10,7 +10,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use ringstore::testing::model::Loaded;
+use ringstore::model::machine::Loaded;
 use ringstore_fuzz::machines;
 
 static LOADED: LazyLock<[Loaded; 4]> = LazyLock::new(machines::loaded);

@@ -1,6 +1,6 @@
 //! Merging entries with those of an older layer.
 
-use super::Entry;
+use super::entry::Entry;
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, Merged};
 use crate::segment::layer::Layer;

@@ -10,6 +10,7 @@
 //! Each entry's kind says what it did to everything below: to the segments in memory and
 //! to the layers on disk.
 
+pub(crate) mod entry;
 pub(crate) mod filter;
 pub(crate) mod image;
 mod merge;
@@ -23,6 +24,7 @@ use std::collections::btree_map;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::entry::Entry;
 use self::filter::Filter;
 use self::image::Image;
 use self::merge::merged;
@@ -60,15 +62,6 @@ struct Newest {
     value: BlockTime,
     kind: Kind,
     base_position: usize,
-}
-
-/// What was done to a token, and its place in the layer below.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Entry {
-    pub(crate) record: Record,
-    pub(crate) kind: Kind,
-    /// Number of records of the base with smaller tokens.
-    pub(crate) base_position: usize,
 }
 
 /// Entries that have outgrown the map.

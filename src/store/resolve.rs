@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 
 use crate::batch::Batch;
-use crate::delta::{Delta, Entry, LookedUp};
+use crate::delta::entry::Entry;
+use crate::delta::{Delta, LookedUp};
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::token::{BlockTime, Record, TokenId};

@@ -14,7 +14,7 @@ use crate::testing::oracle::Oracle;
 use crate::token::{BlockTime, PeerId, TokenId};
 
 /// What differs, if anything does.
-pub(super) type Outcome<T = ()> = std::result::Result<T, String>;
+pub(crate) type Outcome<T = ()> = std::result::Result<T, String>;
 
 /// Builds a backend of records, each token once, ascending.
 pub(super) type Make<'a> =
@@ -174,11 +174,11 @@ impl TokenStorageBackend for Provided<'_> {
 }
 
 /// The answer; an error is none.
-pub(super) fn answer<T>(question: Arguments<'_>, answer: Result<T>) -> Outcome<T> {
+pub(crate) fn answer<T>(question: Arguments<'_>, answer: Result<T>) -> Outcome<T> {
     answer.map_err(|error| format!("{question}: found the error `{error}`"))
 }
 
-pub(super) fn same<T: PartialEq + Debug>(
+pub(crate) fn same<T: PartialEq + Debug>(
     question: Arguments<'_>,
     found: Result<T>,
     expected: &T,

@@ -9,19 +9,15 @@
 //! - [`conformance`] puts a backend through everything that one must do.
 //! - [`damage`] gets wrong bytes past checksums.
 //! - [`sim`] is a disk that crashes at any moment and fails at any call.
-//! - `model` does anything to a store, in any order, and knows what must come of it; with
-//!   feature `redb`.
 
-mod answers;
+pub(crate) mod answers;
 pub mod conformance;
 pub mod damage;
 pub mod keys;
-#[cfg(feature = "redb")]
-pub mod model;
 mod operations;
 pub mod oracle;
 pub mod random;
-mod reads;
+pub(crate) mod reads;
 pub mod sim;
 mod vectors;
 mod walks;

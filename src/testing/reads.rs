@@ -92,7 +92,7 @@ fn origins(tokens: &[TokenId], random: &mut Random) -> Vec<TokenId> {
 }
 
 /// The next id; after ff…ff comes 00…00.
-pub(super) fn above(mut token: TokenId) -> TokenId {
+pub(crate) fn above(mut token: TokenId) -> TokenId {
     for byte in token.0.iter_mut().rev() {
         *byte = byte.wrapping_add(1);
         if *byte != 0 {
@@ -103,7 +103,7 @@ pub(super) fn above(mut token: TokenId) -> TokenId {
 }
 
 /// The id before; before 00…00 comes ff…ff.
-pub(super) fn below(token: TokenId) -> TokenId {
+pub(crate) fn below(token: TokenId) -> TokenId {
     let complement = |token: TokenId| TokenId(token.0.map(|byte| !byte));
     complement(above(complement(token)))
 }

@@ -19,7 +19,7 @@ use crate::imports::{Facts, Names, module_of, shown};
 use crate::tokens::Source;
 
 /// The top-level modules, lowest floor first. `lib.rs` is the roof.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["token", "challenge", "batch", "error", "options", "progress"],
     &["format", "io"],
     &["search"],
@@ -30,6 +30,7 @@ const FLOORS: [&[&str]; 10] = [
     &["store"],
     &["backend"],
     &["testing"],
+    &["model"],
 ];
 
 fn floor(module: &str) -> Option<usize> {

@@ -1,12 +1,12 @@
 //! Asking a snapshot, and comparing its answers with the model's.
 
+use super::counts::Counts;
+use super::operation::{Bounds, Question};
+use super::state::Model;
 use crate::challenge::{Direction, Leg, Walk};
 use crate::format::kinds::Kind;
 use crate::snapshot::Snapshot;
 use crate::testing::answers::{Outcome, answer, same};
-use crate::testing::model::counts::Counts;
-use crate::testing::model::operation::{Bounds, Question};
-use crate::testing::model::state::Model;
 use crate::testing::oracle::Oracle;
 use crate::token::{BlockTime, Record, TokenId};
 

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::Plan;
+use super::plan::Plan;
 use super::source::Source;
 use super::state::{Change, When};
 use crate::challenge::{CHUNKS, Chunks, Direction};
