@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use ringstore::testing::keys::with_values;
@@ -15,7 +15,7 @@ use ringstore::{
     Batch, BlockTime, Durability, LoadOptions, Options, PeerId, ReDbTokens, Record, Result, Store,
     TokenId,
 };
-use turns::{Workload, run_in_turns};
+use turns::{Arguments, Workload, run_in_turns};
 
 mod turns;
 
@@ -28,29 +28,6 @@ const DELTA: usize = 100_000;
 const THREADS: usize = 8;
 
 const QUERIES: usize = 1_000_000;
-
-struct Arguments {
-    tokens: usize,
-    rounds: usize,
-    directory: Option<PathBuf>,
-}
-
-fn arguments() -> Arguments {
-    let mut parsed = Arguments { tokens: 1_000_000, rounds: 15, directory: None };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} needs a value"));
-        match argument.as_str() {
-            "--tokens" => parsed.tokens = value().parse().expect("a number of tokens"),
-            "--rounds" => parsed.rounds = value().parse().expect("a number of rounds"),
-            "--dir" => parsed.directory = Some(value().into()),
-            // What cargo passes to every bench.
-            "--bench" => {}
-            other => panic!("unknown argument {other}; there are --tokens, --rounds, --dir"),
-        }
-    }
-    parsed
-}
 
 /// A batch of tokens that nobody has yet.
 fn batch(random: &mut Random) -> Vec<(TokenId, BlockTime)> {
@@ -67,7 +44,7 @@ fn commit(store: &Store, records: &[(TokenId, BlockTime)], durability: Durabilit
 }
 
 fn main() -> Result<()> {
-    let Arguments { tokens: count, rounds, directory } = arguments();
+    let Arguments { tokens: count, rounds, directory } = Arguments::of_command();
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let directory = directory.unwrap_or_else(|| temporary.path().to_path_buf());
     println!("{count} random tokens, {rounds} rounds in turns, medians\n");

@@ -3,6 +3,7 @@
 //! Absolute times say as much about the machine and the moment as about the code; a
 //! ratio of two that were timed in turns holds.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const WARM_UP_ROUNDS: usize = 2;
@@ -88,5 +89,33 @@ pub(super) fn run_in_turns(workloads: &mut [Workload<'_>], rounds: usize) {
             workload.round(round, round >= WARM_UP_ROUNDS);
         }
         workload.report();
+    }
+}
+
+/// What a bench is told.
+pub(super) struct Arguments {
+    pub(super) tokens: usize,
+    pub(super) rounds: usize,
+    /// Where databases go.
+    pub(super) directory: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub(super) fn of_command() -> Self {
+        let mut parsed = Self { tokens: 1_000_000, rounds: 15, directory: None };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value =
+                || arguments.next().unwrap_or_else(|| panic!("{argument} needs a value"));
+            match argument.as_str() {
+                "--tokens" => parsed.tokens = value().parse().expect("a number of tokens"),
+                "--rounds" => parsed.rounds = value().parse().expect("a number of rounds"),
+                "--dir" => parsed.directory = Some(value().into()),
+                // What cargo passes to every bench.
+                "--bench" => {}
+                other => panic!("unknown argument {other}; there are --tokens, --rounds, --dir"),
+            }
+        }
+        parsed
     }
 }
