@@ -7,6 +7,7 @@
 use std::io;
 
 use crate::error::{Damage, Error, Result};
+use crate::format::log::{BLOCK_LEN, LogEntry, identify};
 use crate::format::manifest::ManifestContents;
 use crate::format::names::{
     MANIFEST, is_log, is_segment, is_temporary, log_name, segment_name, temporary_name,
@@ -80,30 +81,45 @@ pub(crate) fn sync_names(disk: &dyn Disk) -> Result<()> {
         .map_err(|source| Error::OutcomeUnknown { path: disk.path().to_path_buf(), source })
 }
 
-/// Fails where there are segments of another store, none of which is named: then the
-/// manifest is not the one that belongs here.
+/// Fails where there are files of another store, none of which is named: then the manifest
+/// is not the one that belongs here.
 pub(crate) fn refuse_foreign(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
-    for name in unnamed(disk, contents)?.into_iter().filter(|name| is_segment(name)) {
-        let foreign = match disk.open(&name) {
-            Ok(file) => store_id(file.as_ref()).is_some_and(|id| id != contents.store_id),
-            // Removed meanwhile.
-            Err(_) => false,
+    for name in unnamed(disk, contents)? {
+        // Where it cannot be opened, it was removed meanwhile.
+        let Ok(file) = disk.open(&name) else { continue };
+        let store_id = if is_log(&name) {
+            log_identity(file.as_ref()).map(|(store_id, _)| store_id)
+        } else {
+            store_id(file.as_ref())
         };
-        if foreign {
-            return Err(Error::from(Damage {
-                path: disk.path_of(MANIFEST),
-                part: "manifest",
-                offset: 0,
-                expected: "the manifest of this store".into(),
-                found: format!("one of another store than that of {name}"),
-            }));
+        if store_id.is_some_and(|id| id != contents.store_id) {
+            let found = format!("one of another store than that of {name}");
+            return Err(not_of_this_store(disk, found));
         }
     }
     Ok(())
 }
 
+/// The manifest is not the one that belongs here.
+pub(crate) fn not_of_this_store(disk: &dyn Disk, found: String) -> Error {
+    Error::from(Damage {
+        path: disk.path_of(MANIFEST),
+        part: "manifest",
+        offset: 0,
+        expected: "the manifest of this store".into(),
+        found,
+    })
+}
+
+/// The store that a log says it was made under, and what it says of itself.
+pub(crate) fn log_identity(file: &dyn DiskFile) -> Option<(StoreIdBytes, LogEntry)> {
+    let mut block = [0; BLOCK_LEN];
+    file.read_exact_at(&mut block, 0).ok()?;
+    identify(&block)
+}
+
 /// Segments and logs that the manifest does not name.
-fn unnamed(disk: &dyn Disk, contents: &ManifestContents) -> Result<Vec<String>> {
+pub(crate) fn unnamed(disk: &dyn Disk, contents: &ManifestContents) -> Result<Vec<String>> {
     let segments = contents.layers.iter().flatten().map(|entry| segment_name(entry.segment_id));
     let named: Vec<_> =
         segments.chain(contents.logs.iter().map(|entry| log_name(entry.log_id))).collect();
@@ -119,14 +135,26 @@ fn store_id(file: &dyn DiskFile) -> Option<StoreIdBytes> {
     segment_store_id(&header)
 }
 
-/// Removes what a writer left behind that died: files of ours that are not named.
-pub(crate) fn remove_leftovers(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
+/// Removes what a writer left behind that died: files of ours that are not named. The
+/// manifest as it should be on disk before, if there are any.
+pub(crate) fn remove_leftovers(
+    disk: &dyn Disk,
+    contents: ManifestContents,
+) -> Result<ManifestContents> {
     let names = disk.list().map_err(Error::io("list", disk.path()))?;
-    let temporary = names.into_iter().filter(|name| is_temporary(name));
-    for name in temporary.chain(unnamed(disk, contents)?) {
-        disk.unlink(&name).map_err(Error::io("remove", &disk.path_of(&name)))?;
+    let mut leftovers = unnamed(disk, &contents)?;
+    leftovers.extend(names.into_iter().filter(|name| is_temporary(name)));
+    if leftovers.is_empty() {
+        return Ok(contents);
     }
-    Ok(())
+    // What was read may have its name in memory only, after a sync that failed, and the
+    // one on disk may name what is to be removed.
+    let contents = next(disk, &contents)?;
+    replace(disk, &contents)?;
+    for name in leftovers.iter().filter(|name| **name != temporary_name(MANIFEST)) {
+        disk.unlink(name).map_err(Error::io("remove", &disk.path_of(name)))?;
+    }
+    Ok(contents)
 }
 
 /// Why there is no manifest where one was looked for.

@@ -6,9 +6,10 @@ use crate::delta::{Delta, Impossible};
 use crate::error::{Damage, Error, Result};
 use crate::format::log::LogEntry;
 use crate::format::manifest::ManifestContents;
-use crate::format::names::log_name;
+use crate::format::names::{is_log, log_name};
 use crate::io::Disk;
-use crate::log::read::{read_file, read_frames};
+use crate::log::read::{has_commits, read_file, read_frames};
+use crate::manifest::{log_identity, not_of_this_store, unnamed};
 use crate::segment::layer::Layer;
 
 /// Frames are numbered below this: there is no end to commits.
@@ -94,6 +95,22 @@ impl Replayed {
         self.recovery.cut_bytes += end.cut_bytes;
         Ok(())
     }
+}
+
+/// Fails where there is a log that is not named, but was named once by a manifest that came
+/// later: then this one is an older one, and commits would be lost.
+pub(crate) fn refuse_older(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
+    for name in unnamed(disk, contents)?.into_iter().filter(|name| is_log(name)) {
+        // Where it cannot be opened, it was removed meanwhile.
+        let Ok(file) = disk.open(&name) else { continue };
+        let is_later = log_identity(file.as_ref()).is_some_and(|(_, entry)| {
+            entry.log_id >= contents.next_file_id && has_commits(file.as_ref(), &entry)
+        });
+        if is_later {
+            return Err(not_of_this_store(disk, format!("an older one than that of {name}")));
+        }
+    }
+    Ok(())
 }
 
 /// Reads all frames of all logs, and says how many of them are commits. Up to a number, or as far as the logs themselves say,

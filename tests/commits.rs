@@ -379,9 +379,8 @@ fn damage_in_a_log_is_never_a_shorter_log() {
     for len in 0..bytes.len() {
         fs::write(&log, &bytes[..len]).unwrap();
         match Store::open_read_only(&path, &options()) {
-            Ok(store) => assert!(contents(&store.snapshot()) == expected || len < 5 * 512 + 32),
             Err(Error::Damaged(damage)) => assert_eq!(damage.path, log, "length {len}"),
-            Err(error) => panic!("length {len}: {error}"),
+            other => panic!("length {len}: {other:?}"),
         }
     }
     fs::write(&log, &bytes).unwrap();

@@ -3,15 +3,20 @@
 
 #![expect(unsafe_code, reason = "there is no other way to fork")]
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ringstore::{Batch, BlockTime, Error, Options, Store, TokenId};
 
 /// Runs something in a forked child, and says whether it did what it should.
 fn in_child(child: impl FnOnce() -> bool) -> bool {
-    // SAFETY: this file has one test, so no other thread of it holds a lock that the
-    // child could wait for.
+    // SAFETY: the child only asks the store and ends. It may wait for a lock that another
+    // thread holds; then it is ended by its alarm.
     let process = unsafe { libc::fork() };
     assert!(process >= 0, "cannot fork");
     if process == 0 {
+        // SAFETY: takes no pointer.
+        unsafe { libc::alarm(20) };
         let is_right = child();
         // SAFETY: ends the process at once, as the test is the parent's.
         unsafe { libc::_exit(i32::from(!is_right)) }
@@ -55,4 +60,31 @@ fn a_child_does_not_write_and_does_not_unlock() {
     store.remove(&token).unwrap();
     store.close().unwrap();
     assert_eq!(Store::open(&path, &Options::new()).unwrap().snapshot().len(), 0);
+}
+
+/// Another thread may hold the writer's lock at that moment, and is not in the child.
+#[test]
+fn a_child_that_is_forked_during_a_commit_waits_for_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new().log_bytes(4_096)).unwrap();
+    let value = BlockTime::new(7.into(), 7);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for id in (0..50).cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                store.put(&TokenId::from(id), value).unwrap();
+            }
+        });
+        for _ in 0..30 {
+            let is_right = in_child(|| {
+                let _ = (store.stat(), store.verify(&|_| ControlFlow::Continue(())));
+                matches!(store.put(&TokenId::from(1), value), Err(Error::Unwritable { .. }))
+                    && store.sync().is_err()
+            });
+            // So that the other thread ends as well.
+            is_over.store(!is_right, Ordering::Relaxed);
+            assert!(is_right, "a child hung, or wrote");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }

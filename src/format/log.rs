@@ -37,6 +37,10 @@ pub(crate) struct LogEntry {
     pub(crate) log_id: u64,
     /// The sequence number of the first frame.
     pub(crate) first_sequence: u64,
+    /// The sequence number of the first frame that is a commit. Those before are what the
+    /// log began with, and were on disk before it was named.
+    pub(crate) commits_from: u64,
+    pub(crate) file_len: u64,
     pub(crate) salt: Salt,
 }
 
@@ -49,6 +53,8 @@ struct RawHeader {
     store_id: StoreIdBytes,
     log_id: U64,
     first_sequence: U64,
+    commits_from: U64,
+    file_len: U64,
     salt: Salt,
 }
 
@@ -64,7 +70,7 @@ struct RawFrame {
 }
 
 const _: () = {
-    assert!(size_of::<RawHeader>() == 56);
+    assert!(size_of::<RawHeader>() == 72);
     assert!(size_of::<RawFrame>() == FRAME_HEADER_LEN);
 };
 
@@ -90,6 +96,8 @@ pub(crate) fn encode_header(store_id: StoreIdBytes, entry: &LogEntry) -> ([u8; B
         store_id,
         log_id: entry.log_id.into(),
         first_sequence: entry.first_sequence.into(),
+        commits_from: entry.commits_from.into(),
+        file_len: entry.file_len.into(),
         salt: entry.salt,
     };
     let sum = raw.compute_checksum();
@@ -130,6 +138,20 @@ pub(crate) fn decode_header(
         return damaged(12, what(&expected), what(block));
     }
     Ok(sum)
+}
+
+/// Whose log it is by its header, and which, if there is one.
+pub(crate) fn identify(block: &[u8]) -> Option<(StoreIdBytes, LogEntry)> {
+    let (raw, _) = RawHeader::ref_from_prefix(block).ok()?;
+    let entry = LogEntry {
+        log_id: raw.log_id.get(),
+        first_sequence: raw.first_sequence.get(),
+        commits_from: raw.commits_from.get(),
+        file_len: raw.file_len.get(),
+        salt: raw.salt,
+    };
+    let is_header = raw.magic == MAGIC && raw.checksum.get() == raw.compute_checksum();
+    is_header.then_some((raw.store_id, entry))
 }
 
 /// What stands before the entries of a frame.
@@ -322,7 +344,13 @@ mod tests {
 
     #[test]
     fn checksums_are_made_right_as_far_as_there_are_frames() {
-        let entry = LogEntry { log_id: 3, first_sequence: 12, salt: SALT };
+        let entry = LogEntry {
+            log_id: 3,
+            first_sequence: 12,
+            commits_from: 12,
+            file_len: 8_192,
+            salt: SALT,
+        };
         let (header, mut previous) = encode_header([1; 16], &entry);
         let mut log = header.to_vec();
         for (sequence, count) in [(12, 3), (13, 0), (14, 9)] {
@@ -387,7 +415,13 @@ mod tests {
 
     #[test]
     fn a_header_is_that_of_one_log_of_one_store() {
-        let entry = LogEntry { log_id: 3, first_sequence: 50, salt: SALT };
+        let entry = LogEntry {
+            log_id: 3,
+            first_sequence: 50,
+            commits_from: 52,
+            file_len: 8_192,
+            salt: SALT,
+        };
         let (block, sum) = encode_header([1; 16], &entry);
         let decode = |bytes: &[u8], store_id, entry: LogEntry| {
             decode_header(bytes, store_id, &entry, Path::new("log"))
@@ -397,6 +431,8 @@ mod tests {
         for other in [
             LogEntry { log_id: 4, ..entry },
             LogEntry { first_sequence: 51, ..entry },
+            LogEntry { commits_from: 53, ..entry },
+            LogEntry { file_len: 8_704, ..entry },
             LogEntry { salt: *b"saltsal!", ..entry },
         ] {
             assert!(decode(&block, [1; 16], other).is_err(), "{other:?}");
@@ -410,7 +446,7 @@ mod tests {
         let mut later = block;
         later[8] = 2;
         assert!(matches!(decode(&later, [1; 16], entry), Err(Error::Damaged(_))));
-        let sum = salted(SALT, &[&later[..12], &later[16..56]]);
+        let sum = salted(SALT, &[&later[..12], &later[16..72]]);
         later[12..16].copy_from_slice(&sum.to_le_bytes());
         let later = decode(&later, [1; 16], entry);
         assert!(matches!(later, Err(Error::UnknownVersion { found: 2, known: 1, .. })));

@@ -79,6 +79,8 @@ struct RawEntry {
 struct RawLog {
     log_id: U64,
     first_sequence: U64,
+    commits_from: U64,
+    file_len: U64,
     salt: Salt,
 }
 
@@ -87,7 +89,7 @@ const CHECKSUM_LEN: usize = 4;
 const _: () = {
     assert!(size_of::<RawManifest>() == 56);
     assert!(size_of::<RawEntry>() == 128);
-    assert!(size_of::<RawLog>() == 24);
+    assert!(size_of::<RawLog>() == 40);
 };
 
 impl ManifestContents {
@@ -121,8 +123,13 @@ impl ManifestContents {
             }
         }
         for log in &self.logs {
-            let LogEntry { log_id, first_sequence, salt } = *log;
-            let raw = RawLog { log_id: log_id.into(), first_sequence: first_sequence.into(), salt };
+            let raw = RawLog {
+                log_id: log.log_id.into(),
+                first_sequence: log.first_sequence.into(),
+                commits_from: log.commits_from.into(),
+                file_len: log.file_len.into(),
+                salt: log.salt,
+            };
             bytes.extend_from_slice(raw.as_bytes());
         }
         bytes.extend_from_slice(&checksum(&bytes).to_le_bytes());
@@ -255,6 +262,8 @@ fn decode_logs(
         let decoded = LogEntry {
             log_id: log.log_id.get(),
             first_sequence: log.first_sequence.get(),
+            commits_from: log.commits_from.get(),
+            file_len: log.file_len.get(),
             salt: log.salt,
         };
         let is_next = logs.last().is_none_or(|last| {
@@ -313,7 +322,13 @@ mod tests {
             min: TokenId::from(min),
             max: TokenId::from(max),
         };
-        let log = |log_id, first_sequence| LogEntry { log_id, first_sequence, salt: [9; 8] };
+        let log = |log_id, first_sequence| LogEntry {
+            log_id,
+            first_sequence,
+            commits_from: first_sequence + 1,
+            file_len: 4_608,
+            salt: [9; 8],
+        };
         ManifestContents {
             store_id: [7; 16],
             generation: 12,

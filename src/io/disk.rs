@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -15,11 +16,14 @@ use super::{Disk, DiskFile};
 /// A directory of the operating system.
 pub(crate) struct RealDisk {
     path: PathBuf,
+    /// Once it was synced: so that syncing it does not fail for want of open files, which
+    /// would be taken for a disk that fails.
+    directory: OnceLock<File>,
 }
 
 impl RealDisk {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf() }
+        Self { path: path.to_path_buf(), directory: OnceLock::new() }
     }
 }
 
@@ -71,7 +75,13 @@ impl Disk for RealDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        let directory = if let Some(directory) = self.directory.get() {
+            directory
+        } else {
+            let opened = File::open(&self.path)?;
+            self.directory.get_or_init(|| opened)
+        };
+        directory.sync_all()
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {

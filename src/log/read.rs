@@ -7,13 +7,14 @@
 //! acknowledged. It is known from what later frames say, be they valid in their turn or
 //! not, and from the log that follows.
 
+use std::io;
 use std::path::Path;
 
 use crate::error::{Damage, Error, Result};
 use crate::format::log::{BLOCK_LEN, Entries, FrameHeader, LogEntry, Salt, decode_header};
 use crate::format::names::log_name;
 use crate::format::segment::StoreIdBytes;
-use crate::io::Disk;
+use crate::io::{Disk, DiskFile};
 
 /// Where the frames of a log end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,15 +32,34 @@ pub(crate) struct LogEnd {
 pub(crate) fn read_file(disk: &dyn Disk, entry: &LogEntry) -> Result<Vec<u8>> {
     let name = log_name(entry.log_id);
     let path = disk.path_of(&name);
-    disk.read(&name, usize::MAX).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::from(Damage {
-            path,
-            part: "log",
-            offset: 0,
-            expected: "the file that the manifest names".into(),
-            found: "no such file".into(),
-        }),
-        _ => Error::io("read", &path)(error),
+    let damaged = |expected: String, found: String| {
+        Error::from(Damage { path: path.clone(), part: "log", offset: 0, expected, found })
+    };
+    let file = disk.open(&name).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            damaged("the file that the manifest names".into(), "no such file".into())
+        }
+        _ => Error::io("open", &path)(error),
+    })?;
+    // Before there is memory for it: a log never grows or shrinks.
+    let len = file.len().map_err(Error::io("measure", &path))?;
+    if len != entry.file_len {
+        let (expected, found) = (entry.file_len, len);
+        return Err(damaged(format!("{expected} bytes"), format!("{found} bytes")));
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+    Ok(bytes)
+}
+
+/// Whether an open log has commits, and so was named by a manifest once.
+pub(crate) fn has_commits(file: &dyn DiskFile, entry: &LogEntry) -> bool {
+    let len = file.len().unwrap_or(0).min(entry.file_len);
+    let mut block = [0; BLOCK_LEN];
+    (BLOCK_LEN as u64..len).step_by(BLOCK_LEN).any(|offset| {
+        file.read_exact_at(&mut block, offset).is_ok()
+            && FrameHeader::decode(&block, entry.salt)
+                .is_some_and(|frame| frame.entries > 0 && frame.sequence >= entry.commits_from)
     })
 }
 
@@ -72,10 +92,12 @@ pub(crate) fn read_frames(
         offset += header.frame_len();
     }
     let tail = rest(offset);
-    let durable = match until {
+    let durable = if let Some(next) = until {
         // This log was synced before the next one was begun.
-        Some(next) => next.checked_sub(1),
-        None => tail.chunks(BLOCK_LEN).filter_map(|block| mark(block, salt)).max(),
+        next.checked_sub(1)
+    } else {
+        let began_with = entry.commits_from.checked_sub(1);
+        tail.chunks(BLOCK_LEN).filter_map(|block| mark(block, salt)).chain(began_with).max()
     };
     if until != Some(sequence) && durable.is_some_and(|durable| durable >= sequence) {
         let known = durable.unwrap_or(sequence);

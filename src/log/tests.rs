@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::read::{LogEnd, read_file, read_frames};
-use super::write::Log;
+use super::read::{LogEnd, has_commits, read_file, read_frames};
+use super::write::{Log, log_for};
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::Kind;
 use crate::format::log::{BLOCK_LEN, LogEntry};
@@ -15,7 +15,14 @@ use crate::testing::random::Random;
 use crate::token::{BlockTime, Record};
 
 const STORE: [u8; 16] = [7; 16];
-const ENTRY: LogEntry = LogEntry { log_id: 3, first_sequence: 40, salt: *b"12345678" };
+const SALT: [u8; 8] = *b"12345678";
+const ENTRY: LogEntry = LogEntry {
+    log_id: 3,
+    first_sequence: 40,
+    commits_from: 40,
+    file_len: (64 << 10) + 512,
+    salt: SALT,
+};
 
 type Frame = Vec<(Record, Kind)>;
 
@@ -36,10 +43,9 @@ fn each(frame: &Frame) -> impl ExactSizeIterator<Item = (&Record, Kind)> + Clone
 fn log_of(sizes: &[usize]) -> (Vec<u8>, Vec<usize>, Vec<Frame>) {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::new(directory.path());
-    let (mut log, next) = Log::begin(&disk, STORE, ENTRY, &[], 64 << 10).unwrap();
-    assert_eq!(next, ENTRY.first_sequence);
+    let mut log = Log::begin(&disk, STORE, ENTRY, &[]).unwrap();
     let (mut offsets, mut frames) = (Vec::new(), Vec::new());
-    for (sequence, size) in (next..).zip(sizes) {
+    for (sequence, size) in (ENTRY.first_sequence..).zip(sizes) {
         let (at, mut bytes) = (log.offset, Vec::new());
         let entries = frame(*size, sequence);
         log.push(sequence, sequence.saturating_sub(2), each(&entries), &mut bytes);
@@ -51,8 +57,12 @@ fn log_of(sizes: &[usize]) -> (Vec<u8>, Vec<usize>, Vec<Frame>) {
 }
 
 fn read(bytes: &[u8], until: Option<u64>) -> Result<(LogEnd, Vec<Frame>)> {
+    read_as(ENTRY, bytes, until)
+}
+
+fn read_as(entry: LogEntry, bytes: &[u8], until: Option<u64>) -> Result<(LogEnd, Vec<Frame>)> {
     let mut frames = Vec::new();
-    let end = read_frames(bytes, Path::new("log"), STORE, &ENTRY, until, &mut |_, entries| {
+    let end = read_frames(bytes, Path::new("log"), STORE, &entry, until, &mut |_, entries| {
         frames.push(entries.iter().map(|(record, kind)| (*record, kind)).collect());
         Ok(())
     })?;
@@ -84,14 +94,42 @@ fn frames_come_back_in_order() {
 fn a_log_begins_with_what_it_is_given() {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::new(directory.path());
-    let entries = frame(10_000, 1);
-    let (log, next) = Log::begin(&disk, STORE, ENTRY, &entries, 4_096).unwrap();
-    assert_eq!(log.capacity - log.offset, 4_096);
-    let bytes = read_file(&disk, &ENTRY).unwrap();
-    assert_eq!(bytes.len() as u64, log.capacity);
-    let (end, frames) = read(&bytes, None).unwrap();
-    assert_eq!(end.next_sequence, next);
-    assert_eq!(frames.concat(), entries);
+    for count in [0, 1, 4_096, 4_097, 10_000] {
+        let entries = frame(count, 1);
+        let entry = log_for(3, 40, SALT, count, 4_000);
+        let log = Log::begin(&disk, STORE, entry, &entries).unwrap();
+        assert_eq!(entry.file_len - log.offset, 4_096);
+        let bytes = read_file(&disk, &entry).unwrap();
+        let (end, frames) = read_as(entry, &bytes, None).unwrap();
+        assert_eq!(end.next_sequence, entry.commits_from);
+        assert_eq!(frames.concat(), entries);
+        assert!(!has_commits(disk.open(&log_name(3)).unwrap().as_ref(), &entry));
+        // It was on disk before the log was named: no torn end leaves it out.
+        for byte in (512..log.offset as usize).step_by(997).filter(|_| count > 0) {
+            let mut flipped = bytes.clone();
+            flipped[byte] ^= 1;
+            match read_as(entry, &flipped, None) {
+                Err(Error::Damaged(damage)) => assert!(damage.offset <= byte as u64),
+                Ok((end, _)) => assert_eq!(end.next_sequence, entry.commits_from, "padding"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// A log that is longer or shorter than it was made, by however much.
+#[test]
+fn a_log_of_another_length_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::new(directory.path());
+    drop(Log::begin(&disk, STORE, ENTRY, &[]).unwrap());
+    let path = disk.path_of(&log_name(3));
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    for len in [0, 512, ENTRY.file_len - 1, ENTRY.file_len + 1, 1 << 43] {
+        file.set_len(len).unwrap();
+        let Err(Error::Damaged(damage)) = read_file(&disk, &ENTRY) else { panic!("{len}") };
+        assert_eq!(damage.path, path);
+    }
 }
 
 /// Whatever is torn off the end: all frames before it, and none of it.
@@ -145,10 +183,11 @@ fn damage_before_the_end_is_no_torn_end() {
 fn marks_tell_damage_from_a_torn_end() {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::new(directory.path());
-    let (mut log, _) = Log::begin(&disk, STORE, ENTRY, &[], 4_096).unwrap();
+    let mut log = Log::begin(&disk, STORE, ENTRY, &[]).unwrap();
     let mut bytes = Vec::new();
     log.push(40, 39, each(&frame(6, 1)), &mut bytes);
     log.file.write(&bytes, 512).unwrap();
+    assert!(has_commits(disk.open(&log_name(3)).unwrap().as_ref(), &ENTRY));
     let flipped = || {
         let mut bytes = read_file(&disk, &ENTRY).unwrap();
         bytes[600] ^= 1;
@@ -173,7 +212,7 @@ fn frames_of_another_log_are_none() {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::new(directory.path());
     let other = LogEntry { salt: *b"another!", ..ENTRY };
-    let (mut log, _) = Log::begin(&disk, STORE, other, &[], 64 << 10).unwrap();
+    let mut log = Log::begin(&disk, STORE, other, &[]).unwrap();
     let mut frames = Vec::new();
     for sequence in 40..48 {
         log.push(sequence, sequence - 1, each(&frame(6, sequence)), &mut frames);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
-use crate::format::log::{BLOCK_LEN, LogEntry, encode_frame, encode_header, frame_len};
+use crate::format::log::{BLOCK_LEN, LogEntry, Salt, encode_frame, encode_header, frame_len};
 use crate::format::names::log_name;
 use crate::format::segment::StoreIdBytes;
 use crate::io::{Disk, DiskFile};
@@ -18,6 +18,27 @@ use crate::token::Record;
 
 /// Entries of a frame at the most, where they are not all of one commit.
 const FRAME_ENTRIES: usize = 4_096;
+
+/// A log that begins with so many entries and has room for so many bytes more.
+pub(crate) fn log_for(
+    log_id: u64,
+    first_sequence: u64,
+    salt: Salt,
+    entries: usize,
+    room: u64,
+) -> LogEntry {
+    let (full, rest) = (entries / FRAME_ENTRIES, entries % FRAME_ENTRIES);
+    let frames = full + usize::from(rest > 0);
+    let last_len = if rest > 0 { frame_len(rest) } else { 0 };
+    let len = BLOCK_LEN + full * frame_len(FRAME_ENTRIES) + last_len;
+    LogEntry {
+        log_id,
+        first_sequence,
+        commits_from: first_sequence + frames as u64,
+        file_len: len as u64 + room.next_multiple_of(BLOCK_LEN as u64),
+        salt,
+    }
+}
 
 /// The file of a log, which is written and synced while more frames are made.
 pub(crate) struct LogFile {
@@ -44,17 +65,14 @@ impl LogFile {
 pub(crate) struct Log {
     pub(crate) file: Arc<LogFile>,
     pub(crate) entry: LogEntry,
-    /// Bytes of the file.
-    pub(crate) capacity: u64,
     pub(crate) offset: u64,
     /// The checksum of the last frame, or of the header.
     previous: u32,
 }
 
 impl Log {
-    /// Begins a log with entries in the order of their tokens, synced but for its name,
-    /// and gives the sequence number that comes next. There will be room for `room` bytes
-    /// more. Nothing is left of it if it fails.
+    /// Begins a log with entries in the order of their tokens, synced but for its name.
+    /// Nothing is left of it if it fails.
     ///
     /// # Errors
     ///
@@ -64,12 +82,11 @@ impl Log {
         store_id: StoreIdBytes,
         entry: LogEntry,
         entries: &[(Record, Kind)],
-        room: u64,
-    ) -> Result<(Self, u64)> {
+    ) -> Result<Self> {
         let name = log_name(entry.log_id);
         // A thread that panicked may have left one.
         let _ = disk.unlink(&name);
-        let begun = Self::begin_named(disk, &name, store_id, entry, entries, room);
+        let begun = Self::begin_named(disk, &name, store_id, entry, entries);
         if begun.is_err() {
             // Whether this works does not matter: the next writer removes it as well.
             let _ = disk.unlink(&name);
@@ -83,35 +100,29 @@ impl Log {
         store_id: StoreIdBytes,
         entry: LogEntry,
         entries: &[(Record, Kind)],
-        room: u64,
-    ) -> Result<(Self, u64)> {
+    ) -> Result<Self> {
         let path = disk.path_of(name);
         let file = disk.create(name).map_err(Error::io("create", &path))?;
-        let frames: usize =
-            entries.chunks(FRAME_ENTRIES).map(|entries| frame_len(entries.len())).sum();
-        let capacity = (BLOCK_LEN + frames) as u64 + room;
-        file.preallocate(capacity).map_err(|source| no_space(source, capacity, &path))?;
+        let len = entry.file_len;
+        file.preallocate(len).map_err(|source| no_space(source, len, &path))?;
         let (header, previous) = encode_header(store_id, &entry);
         let mut log = Self {
             file: Arc::new(LogFile { file, path }),
             entry,
-            capacity,
             offset: BLOCK_LEN as u64,
             previous,
         };
         log.write(&header, 0)?;
-        let mut sequence = entry.first_sequence;
         let mut bytes = Vec::new();
-        for entries in entries.chunks(FRAME_ENTRIES) {
+        for (sequence, entries) in (entry.first_sequence..).zip(entries.chunks(FRAME_ENTRIES)) {
             let at = log.offset;
             bytes.clear();
             let entries = entries.iter().map(|(record, kind)| (record, *kind));
             log.push(sequence, sequence - 1, entries, &mut bytes);
             log.write(&bytes, at)?;
-            sequence += 1;
         }
         log.file.file.sync().map_err(Error::io("sync", log.file.path()))?;
-        Ok((log, sequence))
+        Ok(log)
     }
 
     fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
@@ -120,7 +131,7 @@ impl Log {
 
     /// Whether a frame of so many bytes has room.
     pub(crate) fn has_room(&self, frame_len: usize) -> bool {
-        self.capacity - self.offset >= frame_len as u64
+        self.entry.file_len - self.offset >= frame_len as u64
     }
 
     /// Appends a frame to what will be written at this log's offset, and moves it on.

@@ -33,7 +33,7 @@ use crate::load::options::{LoadOptions, LoadReport};
 use crate::manifest;
 use crate::options::{Durability, Options, Verification};
 use crate::progress::{OnProgress, Phase, Progress};
-use crate::recover::{Recovery, check_logs, replay};
+use crate::recover::{Recovery, check_logs, refuse_older, replay};
 use crate::segment::builder::SegmentIds;
 use crate::segment::reader::Segment;
 use crate::snapshot::Snapshot;
@@ -77,8 +77,9 @@ use crate::token::{BlockTime, Record, TokenId};
 /// The store's files are mapped into memory. Nothing else may alter them while they
 /// are: if another program cuts a mapped file, or the medium fails under it, reading
 /// ends this process with SIGBUS; if it writes into one, answers may be wrong. The
-/// store itself never alters a file that has a name: segments are made read-only,
-/// and removing one, by the store or by hand, leaves maps of it as they are.
+/// store itself never alters a segment that has a name: segments are made read-only,
+/// and removing one, by the store or by hand, leaves maps of it as they are. Logs, which it
+/// writes on, are not mapped.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -248,6 +249,7 @@ impl Store {
         lock: Option<Box<dyn Send + Sync>>,
     ) -> Result<Self> {
         manifest::refuse_foreign(disk.as_ref(), &contents)?;
+        refuse_older(disk.as_ref(), &contents)?;
         let base = open_layers(disk.as_ref(), &contents, options.verification)?;
         let mut replayed = replay(disk.as_ref(), &contents, Arc::new(base))?;
         let (recovery, log_bytes) = (replayed.recovery, replayed.log_bytes);
@@ -261,7 +263,7 @@ impl Store {
             Some(lock) => {
                 // Only now that the store is known to be whole; and before files are made
                 // whose names may be taken.
-                manifest::remove_leftovers(disk.as_ref(), &contents)?;
+                let contents = manifest::remove_leftovers(disk.as_ref(), contents)?;
                 let writer = Writer::new(Arc::clone(disk), lock, options, contents, replayed)?;
                 (Arc::clone(writer.published()), Some(writer))
             }
@@ -301,8 +303,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSpace`]; [`Error::OutcomeUnknown`], after which the store is only read
-    /// until it is opened anew; [`Error::Unwritable`] if it is only read;
+    /// [`Error::NoSpace`] where there is no room for a log; [`Error::Io`] where a log or the
+    /// manifest cannot be made; [`Error::OutcomeUnknown`], after which the store is only
+    /// read until it is opened anew; [`Error::Unwritable`] if it is only read;
     /// [`Error::Damaged`] where a token cannot be looked up.
     pub fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.commit_with(batch, self.inner.options.durability)
@@ -380,6 +383,7 @@ impl Store {
         options: &LoadOptions<'_>,
     ) -> Result<LoadReport> {
         let writer = self.writer(LOAD)?;
+        writer.refuse_forked(LOAD)?;
         let disk = self.inner.disk.as_ref();
         let ids = self.begin_load(&mut writer.state())?;
         // However this ends, be it by a panic of the input.
@@ -434,8 +438,9 @@ impl Store {
     }
 
     fn refuse_tokens(&self, state: &State) -> Result<()> {
-        self.writer(LOAD)?.refuse_unusable(state, LOAD)?;
-        if state.contents.layers.is_empty() && state.delta.is_empty() {
+        self.writer(LOAD)?.refuse_failed(state, LOAD)?;
+        // Entries may have come to nothing and lie in memory all the same.
+        if state.contents.layers.is_empty() && state.delta.entries()?.is_empty() {
             return Ok(());
         }
         self.refuse_load("it holds tokens already; load into a new one")
@@ -445,8 +450,7 @@ impl Store {
         Err(Error::Unwritable { operation: LOAD, path: self.path().into(), reason })
     }
 
-    /// What the store consists of, in figures. Takes constant time, but for a commit that
-    /// is just being put in line.
+    /// What the store consists of, in figures. Takes constant time, and waits for nobody.
     pub fn stat(&self) -> Stat {
         let snapshot = self.snapshot();
         let view = snapshot.view();
@@ -460,7 +464,7 @@ impl Store {
             segments: segments.len() as u64,
             delta: view.parts().iter().map(|part| part.len() as u64).sum(),
             segment_bytes,
-            log_bytes: writer.map_or(self.inner.log_bytes, |writer| writer.state().log_bytes()),
+            log_bytes: writer.map_or(self.inner.log_bytes, Writer::log_bytes),
             bytes_per_token: (tokens > 0).then(|| segment_bytes as f64 / tokens as f64),
             recovery: self.inner.recovery,
         }
@@ -505,7 +509,9 @@ impl Store {
     /// Reads all logs, and says how many commits are in them.
     fn verify_logs(&self) -> Result<u64> {
         let disk = self.inner.disk.as_ref();
-        if let Some(writer) = &self.inner.writer {
+        if let Some(writer) = &self.inner.writer
+            && !writer.is_forked()
+        {
             // Nobody writes while the lock is held and nothing is in line.
             let state = writer.idle(writer.state());
             return check_logs(disk, &state.contents, Some(state.published()));

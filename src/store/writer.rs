@@ -12,6 +12,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::directory::random_bytes;
@@ -24,7 +25,7 @@ use crate::format::log::{FRAME_HEADER_LEN, LogEntry, frame_len};
 use crate::format::manifest::ManifestContents;
 use crate::format::names::log_name;
 use crate::io::Disk;
-use crate::log::write::{Log, LogFile};
+use crate::log::write::{Log, LogFile, log_for};
 use crate::manifest;
 use crate::options::{Durability, Options};
 use crate::recover::Replayed;
@@ -35,7 +36,10 @@ use crate::token::Record;
 pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     published: Arc<Published>,
-    log_bytes: u64,
+    /// Bytes that a new log has room for.
+    log_room: u64,
+    /// Bytes of all logs.
+    log_bytes: AtomicU64,
     /// The process that opened the store. A child that it forks has the lock as well, but
     /// not the right to write.
     process: u32,
@@ -51,8 +55,6 @@ pub(super) struct State {
     /// With all that is in line.
     pub(super) delta: Delta,
     log: Option<Log>,
-    /// Bytes of all logs but the one that is being written.
-    old_log_bytes: u64,
     /// Frames in line, and where in the log they go.
     line: Vec<u8>,
     line_offset: u64,
@@ -66,6 +68,9 @@ pub(super) struct State {
     sync_wanted: u64,
     /// Somebody writes, or syncs, what was in line.
     is_led: bool,
+    is_closed: bool,
+    /// So many wait until nothing is in line.
+    idle_wanted: usize,
     /// A load is under way.
     pub(super) is_loading: bool,
     failed: Option<Failed>,
@@ -90,12 +95,11 @@ impl Writer {
         mut replayed: Replayed,
     ) -> Result<Self> {
         let view = frozen(&mut replayed.delta)?;
-        let last_sequence = replayed.last_sequence;
+        let (last_sequence, replayed_log_bytes) = (replayed.last_sequence, replayed.log_bytes);
         let state = State {
             contents,
             delta: replayed.delta,
             log: None,
-            old_log_bytes: replayed.log_bytes,
             line: Vec::new(),
             line_offset: 0,
             last_sequence,
@@ -103,13 +107,16 @@ impl Writer {
             durable: last_sequence,
             sync_wanted: last_sequence,
             is_led: false,
+            is_closed: false,
+            idle_wanted: 0,
             is_loading: false,
             failed: None,
         };
         let writer = Self {
             disk,
             published: Arc::new(Published::new(view)),
-            log_bytes: options.log_bytes,
+            log_room: options.log_bytes,
+            log_bytes: AtomicU64::new(replayed_log_bytes),
             process: std::process::id(),
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -131,28 +138,48 @@ impl Writer {
         &self.published
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        match self.state.lock() {
-            Ok(state) => state,
-            Err(poisoned) => {
-                // A thread panicked in the middle of a change.
-                let mut state = poisoned.into_inner();
-                self.fail(&mut state, self.disk.path(), io::Error::other("a thread panicked"));
-                state
-            }
-        }
+    /// Bytes of all logs.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
     }
 
-    /// Fails where nothing may be written any more, or not by this process.
-    pub(super) fn refuse_unusable(&self, state: &State, operation: &'static str) -> Result<()> {
-        let reason = if state.failed.is_some() {
-            POISONED
-        } else if std::process::id() != self.process {
-            "this process was forked from the one that opened it; open it here"
-        } else {
+    /// Whether this is not the process that opened the store. Then its locks may never be
+    /// given back: the thread that held one when the process forked is not in this one.
+    pub(super) fn is_forked(&self) -> bool {
+        std::process::id() != self.process
+    }
+
+    /// Fails in a process that was forked from the one that opened the store.
+    pub(super) fn refuse_forked(&self, operation: &'static str) -> Result<()> {
+        if !self.is_forked() {
             return Ok(());
-        };
+        }
+        let reason = "this process was forked from the one that opened it; open it here";
         Err(Error::Unwritable { operation, path: self.disk.path().to_path_buf(), reason })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| self.poisoned(poisoned))
+    }
+
+    fn wait_for_change<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(|poisoned| self.poisoned(poisoned))
+    }
+
+    /// A thread panicked in the middle of a change: it cannot be known what was changed.
+    fn poisoned<'a>(&self, poisoned: PoisonError<MutexGuard<'a, State>>) -> MutexGuard<'a, State> {
+        let mut state = poisoned.into_inner();
+        self.fail(&mut state, self.disk.path(), io::Error::other("a thread panicked"));
+        state
+    }
+
+    /// Fails where nothing may be written any more.
+    pub(super) fn refuse_failed(&self, state: &State, operation: &'static str) -> Result<()> {
+        if state.failed.is_none() {
+            return Ok(());
+        }
+        let (path, reason) = (self.disk.path().to_path_buf(), POISONED);
+        Err(Error::Unwritable { operation, path, reason })
     }
 
     /// Makes the changes of a batch together, and waits until they are as durable as asked.
@@ -160,9 +187,14 @@ impl Writer {
         if batch.is_empty() {
             return Ok(Committed::default());
         }
+        self.refuse_forked(WRITE)?;
         let mut state = self.state();
         loop {
-            self.refuse_unusable(&state, "write to")?;
+            // Whoever waits until nothing is in line must not wait for ever.
+            while state.idle_wanted > 0 && state.failed.is_none() {
+                state = self.wait_for_change(state);
+            }
+            self.refuse_failed(&state, WRITE)?;
             let mut resolved = resolve(&state.delta, batch)?;
             let len = frame_len(resolved.entries.len());
             let sequence = if resolved.entries.is_empty() {
@@ -179,7 +211,7 @@ impl Writer {
             }
             // What is in line goes to the old log.
             state = self.idle(state);
-            self.refuse_unusable(&state, "write to")?;
+            self.refuse_failed(&state, WRITE)?;
             if state.log.as_ref().is_none_or(|log| !log.has_room(len)) {
                 self.begin_log(&mut state, len)?;
             }
@@ -188,25 +220,31 @@ impl Writer {
 
     /// Makes durable all that was committed.
     pub(super) fn sync(&self) -> Result<()> {
+        self.refuse_forked("sync")?;
         let state = self.state();
-        self.refuse_unusable(&state, "sync")?;
+        self.refuse_failed(&state, "sync")?;
         let sequence = state.last_sequence;
         self.wait(state, sequence, Durability::Synced)
     }
 
     /// Syncs what was committed and says in the log that it is synced.
     pub(super) fn close(&self) -> Result<()> {
-        if std::process::id() != self.process {
+        if self.is_forked() {
             return Ok(());
         }
         self.sync()?;
-        let state = self.state();
-        let Some(log) = &state.log else { return Ok(()) };
-        if let Some(mark) = log.mark(state.last_sequence + 1, state.durable) {
-            log.file.write(&mark, log.offset).map_err(Error::io("write", log.file.path()))?;
-            log.file.sync().map_err(Error::io("sync", log.file.path()))?;
+        let mut state = self.state();
+        if std::mem::replace(&mut state.is_closed, true) {
+            return Ok(());
         }
-        Ok(())
+        let Some(log) = &state.log else { return Ok(()) };
+        let Some(mark) = log.mark(state.last_sequence + 1, state.durable) else { return Ok(()) };
+        let (file, offset) = (Arc::clone(&log.file), log.offset);
+        write(&file, &mark, offset, true).map_err(|source| {
+            let closed = Error::io("write", file.path())(again(&source));
+            self.fail(&mut state, file.path(), source);
+            closed
+        })
     }
 
     fn put_in_line(&self, state: &mut State, resolved: &Resolved) -> Result<u64> {
@@ -239,11 +277,7 @@ impl Writer {
             if let Some(failed) = &state.failed {
                 return Err(failed.error_of(sequence, self.disk.path()));
             }
-            state = if state.is_led {
-                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-            } else {
-                self.lead(state)
-            };
+            state = if state.is_led { self.wait_for_change(state) } else { self.lead(state) };
         }
     }
 
@@ -251,9 +285,8 @@ impl Writer {
     fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let Some(log) = &state.log else { return state };
         let (file, offset, end) = (Arc::clone(&log.file), state.line_offset, state.last_sequence);
-        let frames = std::mem::take(&mut state.line);
         let syncs = state.sync_wanted > state.durable;
-        let view = (!frames.is_empty()).then(|| frozen(&mut state.delta)).transpose();
+        let view = (!state.line.is_empty()).then(|| frozen(&mut state.delta)).transpose();
         let view = match view {
             Ok(view) => view,
             Err(error) => {
@@ -261,6 +294,7 @@ impl Writer {
                 return state;
             }
         };
+        let frames = std::mem::take(&mut state.line);
         state.is_led = true;
         drop(state);
         let led = Led { writer: self };
@@ -294,11 +328,14 @@ impl Writer {
     }
 
     fn fail_at(&self, state: &mut State, path: &Path, error: io::Error, unknown: u64) {
-        if state.failed.is_none() {
-            ::log::error!("{} is only read from now on: {error}", self.disk.path().display());
-            state.failed = Some(Failed { path: path.to_path_buf(), error, unknown });
+        if state.failed.is_some() {
+            return;
         }
+        let said = error.to_string();
+        state.failed = Some(Failed { path: path.to_path_buf(), error, unknown });
         self.changed.notify_all();
+        // The last thing, as what others do with it may panic.
+        ::log::error!("{} is only read from now on: {said}", self.disk.path().display());
     }
 
     /// Begins a log with room for a frame, and names it in the manifest. Where the delta
@@ -319,31 +356,28 @@ impl Writer {
             }
             state.durable = state.published;
         }
-        let log_bytes = state.log_bytes();
+        let log_bytes = self.log_bytes();
         let delta_bytes = (state.delta.len() * (Record::LEN + 1) + FRAME_HEADER_LEN) as u64;
         // What was read is never written again.
         let takes_all = state.log.is_none() || delta_bytes <= log_bytes / 2;
         let entries = if takes_all { state.delta.entries()? } else { Vec::new() };
         let entries: Vec<_> = entries.iter().map(|entry| (entry.record, entry.kind)).collect();
-        let entry = LogEntry {
-            log_id: state.contents.next_file_id,
-            first_sequence: state.last_sequence + 1,
-            salt: random_bytes()?,
-        };
+        let room = self.log_room.max(frame_len as u64);
+        let (log_id, first_sequence) = (state.contents.next_file_id, state.last_sequence + 1);
+        let entry = log_for(log_id, first_sequence, random_bytes()?, entries.len(), room);
         let mut contents = manifest::next(self.disk.as_ref(), &state.contents)?;
         let kept = if takes_all { Vec::new() } else { std::mem::take(&mut contents.logs) };
         let dropped = std::mem::replace(&mut contents.logs, kept);
         contents.logs.push(entry);
         let disk = self.disk.as_ref();
-        let room = self.log_bytes.max(frame_len as u64);
-        let (log, next) = Log::begin(disk, contents.store_id, entry, &entries, room)?;
+        let log = Log::begin(disk, contents.store_id, entry, &entries)?;
         let named = manifest::sync_names(disk).and_then(|()| manifest::replace(disk, &contents));
         self.settle(state, named, &log_name(entry.log_id))?;
-        let old_log_bytes = if takes_all { 0 } else { log_bytes };
+        let kept_bytes = if takes_all { 0 } else { log_bytes };
+        self.log_bytes.store(kept_bytes + entry.file_len, Ordering::Relaxed);
         state.contents = contents;
         state.log = Some(log);
-        state.old_log_bytes = old_log_bytes;
-        state.last_sequence = next - 1;
+        state.last_sequence = entry.commits_from - 1;
         state.published = state.last_sequence;
         state.durable = state.last_sequence;
         ::log::debug!("{}: log {} begun", disk.path().display(), entry.log_id);
@@ -366,7 +400,7 @@ impl Writer {
         let dropped = std::mem::replace(&mut state.contents, contents).logs;
         state.delta = delta;
         state.log = None;
-        state.old_log_bytes = 0;
+        self.log_bytes.store(0, Ordering::Relaxed);
         state.durable = state.published;
         self.unlink(&dropped);
     }
@@ -396,10 +430,13 @@ impl Writer {
 
     /// Waits until nothing is in line, or nothing will be written any more.
     pub(super) fn idle<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.idle_wanted += 1;
         loop {
             state = if state.is_led {
-                self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+                self.wait_for_change(state)
             } else if state.line.is_empty() || state.failed.is_some() {
+                state.idle_wanted -= 1;
+                self.changed.notify_all();
                 return state;
             } else {
                 self.lead(state)
@@ -446,11 +483,6 @@ impl State {
     pub(super) fn published(&self) -> u64 {
         self.published
     }
-
-    /// Bytes of all logs.
-    pub(super) fn log_bytes(&self) -> u64 {
-        self.old_log_bytes + self.log.as_ref().map_or(0, |log| log.capacity)
-    }
 }
 
 impl Failed {
@@ -461,10 +493,12 @@ impl Failed {
             Error::OutcomeUnknown { path, source }
         } else {
             let (path, reason) = (store.to_path_buf(), POISONED);
-            Error::Unwritable { operation: "write to", path, reason }
+            Error::Unwritable { operation: WRITE, path, reason }
         }
     }
 }
+
+const WRITE: &str = "write to";
 
 const POISONED: &str = "a write or sync failed, and what is on disk is not known; open it anew";
 
