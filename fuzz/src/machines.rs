@@ -1,9 +1,9 @@
 //! What `model` begins with, and how it goes on.
 
-use ringstore::testing::keys::KeyFamily;
 use ringstore::model::machine::Loaded;
 use ringstore::model::plan::Plan;
 use ringstore::model::source::Bytes;
+use ringstore::testing::keys::KeyFamily;
 
 /// Few tokens, so that little has to be said for them to meet; some more; so many that
 /// they outgrow an image; and a disk that never fails.

@@ -69,6 +69,8 @@ pub(super) struct State {
     /// Somebody writes, or syncs, what was in line.
     is_led: bool,
     is_closed: bool,
+    /// Frames that were led together the last time.
+    led_last: u64,
     /// So many wait until nothing is in line.
     idle_wanted: usize,
     /// A load is under way.
@@ -108,6 +110,7 @@ impl Writer {
             sync_wanted: last_sequence,
             is_led: false,
             is_closed: false,
+            led_last: 0,
             idle_wanted: 0,
             is_loading: false,
             failed: None,
@@ -283,6 +286,7 @@ impl Writer {
 
     /// Writes what is in line, syncs it if anybody waits for that, and makes it visible.
     fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state = self.gather(state);
         let Some(log) = &state.log else { return state };
         let (file, offset, end) = (Arc::clone(&log.file), state.line_offset, state.last_sequence);
         let syncs = state.sync_wanted > state.durable;
@@ -304,6 +308,7 @@ impl Writer {
         state.is_led = false;
         match written {
             Ok(()) => {
+                state.led_last = end - state.published;
                 state.published = end;
                 if syncs {
                     state.durable = end;
@@ -318,6 +323,23 @@ impl Writer {
             Err(error) => self.fail_at(&mut state, file.path(), error, end),
         }
         self.changed.notify_all();
+        state
+    }
+
+    /// Lets those come into line who were led last and are about to commit again: one sync
+    /// for all of them, instead of one for each half in turns.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        for _ in 0..GATHER_YIELDS {
+            let in_line = state.last_sequence - state.published;
+            if in_line == 0 || in_line >= state.led_last || state.failed.is_some() {
+                break;
+            }
+            state.is_led = true;
+            drop(state);
+            std::thread::yield_now();
+            state = self.state();
+            state.is_led = false;
+        }
         state
     }
 
@@ -497,6 +519,9 @@ impl Failed {
         }
     }
 }
+
+/// How often a leader lets others go first who may come into line.
+const GATHER_YIELDS: usize = 4;
 
 const WRITE: &str = "write to";
 
