@@ -122,7 +122,7 @@ fn written(base: &[usize], write: &dyn Fn(&Store) -> Result<()>) -> Written {
 /// Where the segments begin in a manifest, and how long what is said of each is.
 const SEGMENTS: usize = 56;
 const SEGMENT_LEN: usize = 128;
-const LOG_LEN: usize = 24;
+const LOG_LEN: usize = 40;
 
 /// A store's id is random, and that of each log; they would make every run another one.
 fn fix_random_bytes(files: &mut Files) {
@@ -145,10 +145,10 @@ fn fix_random_bytes(files: &mut Files) {
     }
     for at in logs_of(&manifest) {
         let log_id = number(&manifest, at);
-        set_number(&mut manifest, at + 16, log_id);
+        set_number(&mut manifest, at + 32, log_id);
         let log = files.get_mut(&format!("{log_id:016x}.log")).expect("the log is there");
         log[16..32].copy_from_slice(&STORE_ID);
-        set_number(log, 48, log_id);
+        set_number(log, 64, log_id);
         reseal_log(log);
     }
     reseal_manifest(&mut manifest);
