@@ -5,8 +5,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use ringstore::{Batch, BlockTime, Error, Options, Store, TokenId};
+
+/// Held by each test as long as it runs: a child has the locks of all stores that are open,
+/// be they another test's.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Runs something in a forked child, and says whether it did what it should.
 fn in_child(child: impl FnOnce() -> bool) -> bool {
@@ -29,6 +34,7 @@ fn in_child(child: impl FnOnce() -> bool) -> bool {
 
 #[test]
 fn a_child_does_not_write_and_does_not_unlock() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokens");
     let store = Store::create(&path, &Options::new()).unwrap();
@@ -65,6 +71,7 @@ fn a_child_does_not_write_and_does_not_unlock() {
 /// Another thread may hold the writer's lock at that moment, and is not in the child.
 #[test]
 fn a_child_that_is_forked_during_a_commit_waits_for_nobody() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let store = Store::create(directory.path(), &Options::new().log_bytes(4_096)).unwrap();
     let value = BlockTime::new(7.into(), 7);
