@@ -253,7 +253,7 @@ fn a_log_of_the_future_is_3() {
     log[8..12].copy_from_slice(&77u32.to_le_bytes());
     // Its checksum, of the salt and all of the header but itself, is right: this is no damage.
     let mut checksum = crc32fast::Hasher::new();
-    for part in [48..56, 0..12, 16..56] {
+    for part in [64..72, 0..12, 16..72] {
         checksum.update(&log[part]);
     }
     log[12..16].copy_from_slice(&checksum.finalize().to_le_bytes());
