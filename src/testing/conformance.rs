@@ -59,7 +59,7 @@ impl Suite {
     ///     let store = Store::create(path, &Options::new())?;
     ///     let records = records.iter().map(|record| Ok(Record::from(*record)));
     ///     store.bulk_load(records, &LoadOptions::new())?;
-    ///     Ok(store)
+    ///     Store::open_read_only(store.path(), &Options::new())
     /// });
     /// # Ok::<(), std::io::Error>(())
     /// ```
