@@ -6,6 +6,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{ScopedJoinHandle, Thread};
 
 use ringstore::testing::random::Random;
 use ringstore::{
@@ -224,6 +225,59 @@ fn many_threads_commit_and_read() {
     drop(store);
     let store = Store::open(directory.path(), &options()).unwrap();
     assert_eq!(contents(&store.snapshot()), expected);
+}
+
+/// Commits, synced or not, and syncs, over logs that are full all the time. Meanwhile
+/// something is done to the threads again and again.
+fn commit_and_sync(meanwhile: impl Fn(&Thread)) {
+    const THREADS: u64 = 8;
+    const TIMES: u64 = 200;
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().log_bytes(Options::LOG_BYTES_MIN);
+    let store = create(directory.path(), &options);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let store = &store;
+                scope.spawn(move || {
+                    let mut random = Random::new("waits", thread);
+                    for time in 1..=TIMES {
+                        let mut batch = Batch::new();
+                        batch.put(token(thread), value(time));
+                        let durability = match random.below(3) {
+                            0 => Durability::Synced,
+                            _ => Durability::Buffered,
+                        };
+                        store.commit_with(&batch, durability).unwrap();
+                        if random.below(2) == 0 {
+                            store.sync().unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        while !threads.iter().all(ScopedJoinHandle::is_finished) {
+            for thread in &threads {
+                meanwhile(thread.thread());
+            }
+            std::thread::yield_now();
+        }
+    });
+    let expected: BTreeMap<_, _> = (0..THREADS).map(|id| (token(id), value(TIMES))).collect();
+    assert_eq!(contents(&store.snapshot()), expected);
+}
+
+#[test]
+fn nobody_waits_in_vain() {
+    for _ in 0..3 {
+        commit_and_sync(|_| {});
+    }
+}
+
+/// A thread may be woken by somebody who knows nothing of commits.
+#[test]
+fn nobody_is_woken_too_early() {
+    commit_and_sync(Thread::unpark);
 }
 
 #[test]

@@ -1,19 +1,19 @@
-//! Merging entries with those of an older layer.
+//! Merging entries with those of an older part.
 
 use super::entry::Entry;
+use super::part::Part;
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, Merged};
-use crate::segment::layer::Layer;
 use crate::token::Record;
 
-/// Records of an older layer that are looked at at a time.
+/// Records of an older part that are looked at at a time.
 const RUN_RECORDS: usize = 4_096;
 
 /// The entries of both, in the order of their tokens; what two entries for one token come
 /// to is said by their kinds. `base_position` says where an older one lies in the base.
 pub(super) fn merged(
     newer: &[Entry],
-    older: &Layer,
+    older: &Part,
     base_position: impl Fn(usize, &Record) -> Result<usize>,
 ) -> Result<Vec<Entry>> {
     let mut merged = Vec::with_capacity(newer.len() + older.len());

@@ -2,10 +2,11 @@
 //!
 //! The newest entries are in a `BTreeMap`, where the writer finds and changes them.
 //! Readers never see it, but a frozen image of it, a small sorted array that is made anew
-//! for each change of what they see. When the map has outgrown that, its entries become a
-//! *segment in memory*: the very bytes a file would have, read by the same code. Segments
-//! in memory are merged with older ones that are not much larger, so that there are few
-//! of them and each entry is copied few times.
+//! for each change of what they see. When the map has outgrown that, it begins anew, and
+//! the image stays as it is until it is merged into a *segment in memory*: the very bytes
+//! a file would have, read by the same code. Segments in memory are merged with older ones
+//! that are not much larger, so that there are few of them and each entry is copied few
+//! times. What is merged does not change, so others go on writing meanwhile.
 //!
 //! Each entry's kind says what it did to everything below: to the segments in memory and
 //! to the layers on disk.
@@ -29,7 +30,7 @@ use self::filter::Filter;
 use self::image::Image;
 use self::merge::merged;
 use self::outline::Outline;
-use self::part::Part;
+use self::part::{Part, newest};
 use crate::error::Result;
 use crate::format::kinds::{Kind, Merged};
 use crate::io::map::Bytes;
@@ -52,8 +53,8 @@ pub(crate) struct Delta {
     base: Arc<Layer>,
     filter: Arc<Filter>,
     newest: BTreeMap<TokenId, Newest>,
-    /// Newest first.
-    memory: Vec<MemorySegment>,
+    /// What has outgrown the map, newest first: images, then segments in memory.
+    older: Vec<Part>,
 }
 
 /// What was done to a token last.
@@ -62,12 +63,6 @@ struct Newest {
     value: BlockTime,
     kind: Kind,
     base_position: usize,
-}
-
-/// Entries that have outgrown the map.
-struct MemorySegment {
-    layer: Arc<Layer>,
-    outline: Option<Arc<Outline>>,
 }
 
 /// What a token maps to, and its place in the layer below.
@@ -86,7 +81,7 @@ impl Delta {
     /// Nothing above a layer.
     pub(crate) fn new(base: Arc<Layer>) -> Self {
         let filter = Arc::new(Filter::new(base.len()));
-        Self { base, filter, newest: BTreeMap::new(), memory: Vec::new() }
+        Self { base, filter, newest: BTreeMap::new(), older: Vec::new() }
     }
 
     pub(crate) fn base(&self) -> &Arc<Layer> {
@@ -99,32 +94,30 @@ impl Delta {
 
     /// Whether there are no entries.
     pub(crate) fn is_empty(&self) -> bool {
-        self.newest.is_empty() && self.memory.is_empty()
+        self.newest.is_empty() && self.older.is_empty()
     }
 
-    /// Number of entries; a token may have one in the map and some in memory segments.
+    /// Number of entries; a token may have one in the map and some in older parts.
     pub(crate) fn len(&self) -> usize {
-        self.newest.len() + self.memory.iter().map(|segment| segment.layer.len()).sum::<usize>()
+        self.newest.len() + self.older.iter().map(Part::len).sum::<usize>()
     }
 
-    /// What a token maps to, here or in the layers below.
-    pub(crate) fn look_up(&self, token: &TokenId) -> Result<LookedUp> {
-        let below = self.base.find(token)?;
-        let base_position = below.position;
-        let found = |value| Ok(LookedUp { base_position, value });
-        if let Some(Newest { value, kind, .. }) = self.newest.get(token) {
-            return found((*kind != Kind::Tombstone).then_some(*value));
-        }
-        if self.filter.may_hold(token.suffix(), base_position..=base_position) {
-            for MemorySegment { layer, .. } in &self.memory {
-                let entry = layer.find(token)?;
-                if let Some(record) = entry.record {
-                    let kind = layer.kind(entry.position)?;
-                    return found((kind != Kind::Tombstone).then(|| record.value()));
-                }
-            }
-        }
-        found(below.record.map(Record::value))
+    /// What a token maps to, here or, as `below` says, in the base.
+    pub(crate) fn look_up(&self, token: &TokenId, below: LookedUp) -> Result<LookedUp> {
+        let value = if let Some(Newest { value, kind, .. }) = self.newest.get(token) {
+            (*kind != Kind::Tombstone).then_some(*value)
+        } else if self.may_hold(token, below.base_position)
+            && let Some((record, kind)) = newest(&self.older, token)?
+        {
+            (kind != Kind::Tombstone).then(|| record.value())
+        } else {
+            below.value
+        };
+        Ok(LookedUp { value, ..below })
+    }
+
+    fn may_hold(&self, token: &TokenId, base_position: usize) -> bool {
+        self.filter.may_hold(token.suffix(), base_position..=base_position)
     }
 
     /// Enters what a commit did to a token.
@@ -168,20 +161,55 @@ impl Delta {
     }
 
     /// What readers are to see from now on, newest first.
-    pub(crate) fn freeze(&mut self) -> Result<Vec<Part>> {
-        if self.newest.len() > IMAGE_ENTRIES {
-            self.spill()?;
-        }
-        let mut parts = Vec::with_capacity(1 + self.memory.len());
+    pub(crate) fn freeze(&mut self) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(1 + self.older.len());
         if !self.newest.is_empty() {
             let image = Image::new(self.newest_entries().map(|entry| (entry.record, entry.kind)));
-            let outline = self.outline(self.newest_entries());
+            let outline = outline(&self.base, self.newest_entries());
             parts.push(Part::Image(Arc::new(image), outline));
         }
-        parts.extend(self.memory.iter().map(|MemorySegment { layer, outline }| {
-            Part::Layer(Arc::clone(layer), outline.clone())
-        }));
-        Ok(parts)
+        parts.extend_from_slice(&self.older);
+        if self.newest.len() > IMAGE_ENTRIES {
+            self.newest.clear();
+            self.older.clone_from(&parts);
+        }
+        parts
+    }
+
+    /// What is to be merged, if there is anything: the images, and all segments in memory
+    /// that are not much larger.
+    pub(crate) fn merge(&self) -> Option<Merge> {
+        let is_image = |part: &&Part| matches!(part, Part::Image(..));
+        let mut count = self.older.iter().take_while(is_image).count();
+        let mut entries: usize = self.older.iter().take(count).map(Part::len).sum();
+        while count > 0
+            && let Some(older) = self.older.get(count)
+            && entries * GROWTH >= older.len()
+        {
+            entries += older.len();
+            count += 1;
+        }
+        let parts = self.older.get(..count)?.to_vec();
+        (count > 0).then(|| Merge { base: Arc::clone(&self.base), parts })
+    }
+
+    /// Puts what a merge came to in the place of what was merged, unless that is there no
+    /// more.
+    pub(crate) fn install(&mut self, merge: &Merge, merged: Option<Part>) {
+        let Some(first) = merge.parts.first() else { return };
+        let start = self.older.iter().position(|part| part.is_same(first));
+        if let Some(start) = start {
+            self.older.splice(start..start + merge.parts.len(), merged);
+        }
+    }
+
+    /// Merges all that is to be merged now.
+    pub(crate) fn merge_all(&mut self) -> Result<()> {
+        while let Some(merge) = self.merge() {
+            let merged = merge.run()?;
+            self.install(&merge, merged);
+        }
+        Ok(())
     }
 
     fn newest_entries(&self) -> impl ExactSizeIterator<Item = Entry> {
@@ -192,51 +220,45 @@ impl Delta {
         })
     }
 
-    fn outline(&self, entries: impl Iterator<Item = Entry>) -> Option<Arc<Outline>> {
-        let entries =
-            entries.map(|entry| (entry.base_position, entry.record.token.suffix(), entry.kind));
-        Outline::new(self.base.len(), entries).map(Arc::new)
-    }
-
-    /// Makes a segment in memory of the newest entries and of all older ones that are not
-    /// much larger.
-    fn spill(&mut self) -> Result<()> {
-        let mut entries = self.newest.len();
-        let mut merges = 0;
-        while let Some(older) = self.memory.get(merges)
-            && entries * GROWTH >= older.layer.len()
-        {
-            entries += older.layer.len();
-            merges += 1;
-        }
-        let entries = self.merged(merges)?;
-        let outline = self.outline(entries.iter().copied());
-        let segment =
-            memory_layer(&entries)?.map(|layer| MemorySegment { layer: Arc::new(layer), outline });
-        self.newest.clear();
-        self.memory.splice(..merges, segment);
-        Ok(())
-    }
-
     /// All entries in the order of their tokens, each token once, with what it did to the
     /// layers on disk.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
-        self.merged(self.memory.len())
+        merged_all(&self.base, self.newest_entries().collect(), &self.older)
     }
+}
 
-    /// The newest entries merged with so many segments in memory.
-    fn merged(&self, segments: usize) -> Result<Vec<Entry>> {
-        let mut entries: Vec<_> = self.newest_entries().collect();
-        for older in self.memory.iter().take(segments) {
-            entries = merged(&entries, &older.layer, |position, record| {
-                match older.outline.as_ref().and_then(|outline| outline.base_position(position)) {
-                    Some(base_position) => Ok(base_position),
-                    None => Ok(self.base.find(&record.token)?.position),
-                }
-            })?;
-        }
-        Ok(entries)
+/// Parts that lie one above the other, to be merged.
+pub(crate) struct Merge {
+    base: Arc<Layer>,
+    parts: Vec<Part>,
+}
+
+impl Merge {
+    /// What they come to: a segment in memory, or nothing.
+    pub(crate) fn run(&self) -> Result<Option<Part>> {
+        let entries = merged_all(&self.base, Vec::new(), &self.parts)?;
+        let outline = outline(&self.base, entries.iter().copied());
+        Ok(memory_layer(&entries)?.map(|layer| Part::Layer(Arc::new(layer), outline)))
     }
+}
+
+fn outline(base: &Layer, entries: impl Iterator<Item = Entry>) -> Option<Arc<Outline>> {
+    let entries =
+        entries.map(|entry| (entry.base_position, entry.record.token.suffix(), entry.kind));
+    Outline::new(base.len(), entries).map(Arc::new)
+}
+
+/// The entries of all, each token once.
+fn merged_all(base: &Layer, mut entries: Vec<Entry>, older: &[Part]) -> Result<Vec<Entry>> {
+    for part in older {
+        entries = merged(&entries, part, |position, record| {
+            match part.outline().and_then(|outline| outline.base_position(position)) {
+                Some(base_position) => Ok(base_position),
+                None => Ok(base.find(&record.token)?.position),
+            }
+        })?;
+    }
+    Ok(entries)
 }
 
 /// A layer of one segment in memory; `None` without entries.

@@ -32,6 +32,15 @@ impl Part {
         }
     }
 
+    /// Whether both are one, not only alike.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Image(this, _), Self::Image(other, _)) => Arc::ptr_eq(this, other),
+            (Self::Layer(this, _), Self::Layer(other, _)) => Arc::ptr_eq(this, other),
+            _ => false,
+        }
+    }
+
     /// What is known of the entries without reading them.
     #[inline]
     pub(crate) fn outline(&self) -> Option<&Outline> {

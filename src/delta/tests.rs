@@ -25,9 +25,16 @@ fn base_of(tokens: &[TokenId]) -> Arc<Layer> {
     Arc::new(memory_layer(&entries).unwrap().unwrap_or_default())
 }
 
+/// What a token maps to.
+fn look_up(delta: &Delta, token: &TokenId) -> LookedUp {
+    let found = delta.base().find(token).unwrap();
+    let value = found.record.map(Record::value);
+    delta.look_up(token, LookedUp { base_position: found.position, value }).unwrap()
+}
+
 /// Puts or removes, as a commit of one operation does.
 fn change(delta: &mut Delta, token: TokenId, value: Option<u64>) {
-    let before = delta.look_up(&token).unwrap();
+    let before = look_up(delta, &token);
     let kind = match (before.value, value) {
         (None, None) => return,
         (None, Some(_)) => Kind::Fresh,
@@ -37,6 +44,13 @@ fn change(delta: &mut Delta, token: TokenId, value: Option<u64>) {
     let record = value.map_or(Record::new(token, BlockTime::default()), |time| record(token, time));
     let base_position = before.base_position;
     assert_eq!(delta.apply(&Entry { record, kind, base_position }), Ok(()));
+}
+
+/// What readers see when nothing is left to be merged.
+fn frozen(delta: &mut Delta) -> Vec<Part> {
+    delta.freeze();
+    delta.merge_all().unwrap();
+    delta.freeze()
 }
 
 #[test]
@@ -58,13 +72,13 @@ fn what_was_done_to_a_token_is_what_is_said_of_it() {
                 None => model.remove(&token),
             };
             if time % 37 == 0 {
-                parts_max = parts_max.max(delta.freeze().unwrap().len());
+                parts_max = parts_max.max(frozen(&mut delta).len());
             }
         }
         assert!(parts_max >= 2 || tokens.len() < 5_000, "{parts_max} parts");
         for token in &tokens {
             let expected = model.get(token).map(|time| record(*token, *time).value());
-            assert_eq!(delta.look_up(token).unwrap().value, expected, "{family:?} {token}");
+            assert_eq!(look_up(&delta, token).value, expected, "{family:?} {token}");
         }
         // What all of it comes to: one entry a token, and none where nothing changed but
         // back.
@@ -86,7 +100,7 @@ fn what_was_done_to_a_token_is_what_is_said_of_it() {
         }
         let entries = entries.into_iter().map(|entry| (entry.record, entry.kind));
         assert!(entries.eq(expected), "{family:?}");
-        let parts = delta.freeze().unwrap();
+        let parts = frozen(&mut delta);
         for token in &tokens {
             let found = newest(&parts, token).unwrap().map(|(record, kind)| (*record, kind));
             let value =
@@ -107,18 +121,18 @@ fn what_is_undone_leaves_nothing() {
         change(&mut delta, token, None);
         assert!(delta.is_empty());
     }
-    assert!(delta.freeze().unwrap().is_empty());
+    assert!(frozen(&mut delta).is_empty());
     // Where it was spilled in between, too.
     let mut tokens = KeyFamily::Uniform.generate(3_000, 1);
     tokens.sort_unstable();
     for token in &tokens {
         change(&mut delta, *token, Some(1));
     }
-    assert!(matches!(delta.freeze().unwrap().as_slice(), [Part::Layer(..)]));
+    assert!(matches!(frozen(&mut delta).as_slice(), [Part::Layer(..)]));
     for token in &tokens {
         change(&mut delta, *token, None);
     }
-    assert!(delta.freeze().unwrap().is_empty() && delta.is_empty());
+    assert!(frozen(&mut delta).is_empty() && delta.is_empty());
 }
 
 /// However many entries there are, they are in few parts, and an image is small.
@@ -134,13 +148,75 @@ fn parts_are_few() {
     for (count, token) in shuffled.into_iter().enumerate() {
         change(&mut delta, token, Some(1));
         if count % 6 == 0 {
-            let parts = delta.freeze().unwrap();
+            let parts = frozen(&mut delta);
             assert!(parts.len() <= 4, "{} parts", parts.len());
             let image = parts.iter().find(|part| matches!(part, Part::Image(..)));
             assert!(image.is_none_or(|image| image.len() <= IMAGE_ENTRIES));
         }
     }
     assert_eq!(delta.len(), tokens.len());
+}
+
+/// A merge takes its time: what is written, frozen and removed meanwhile stays as it is.
+#[test]
+fn others_write_while_parts_are_merged() {
+    for family in KeyFamily::ALL {
+        let tokens = family.generate(9_000, 1);
+        let mut delta = Delta::new(base_of(&tokens[..tokens.len() / 3]));
+        let mut model: BTreeMap<_, _> =
+            tokens[..tokens.len() / 3].iter().map(|token| (*token, 0)).collect();
+        let mut random = Random::new("merging", 1);
+        let mut merging: Option<(Merge, Option<Part>)> = None;
+        let mut images_max = 0;
+        for time in 1..30_000 {
+            let token = *random.pick(&tokens);
+            let value = (random.below(3) > 0).then_some(time);
+            change(&mut delta, token, value);
+            match value {
+                Some(time) => model.insert(token, time),
+                None => model.remove(&token),
+            };
+            if time % 50 == 0 {
+                let parts = delta.freeze();
+                let is_image = |part: &&Part| matches!(part, Part::Image(..));
+                images_max = images_max.max(parts.iter().filter(is_image).count());
+            }
+            if random.below(3_000) == 0 {
+                if let Some((merge, merged)) = merging.take() {
+                    delta.install(&merge, merged);
+                }
+                merging = delta.merge().map(|merge| {
+                    let merged = merge.run().unwrap();
+                    (merge, merged)
+                });
+            }
+        }
+        assert!(images_max > 2 || tokens.len() < 5_000, "{family:?}: {images_max} images");
+        for token in &tokens {
+            let expected = model.get(token).map(|time| record(*token, *time).value());
+            assert_eq!(look_up(&delta, token).value, expected, "{family:?} {token}");
+        }
+    }
+}
+
+/// What was merged for a delta that is no more is forgotten.
+#[test]
+fn a_merge_that_comes_too_late_does_nothing() {
+    let mut delta = Delta::new(base_of(&[]));
+    for token in KeyFamily::Uniform.generate(IMAGE_ENTRIES + 1, 1) {
+        change(&mut delta, token, Some(1));
+    }
+    delta.freeze();
+    let merge = delta.merge().unwrap();
+    let merged = merge.run().unwrap();
+    let mut other = Delta::new(base_of(&[]));
+    other.install(&merge, merged.clone());
+    assert!(other.is_empty());
+    delta.install(&merge, merged.clone());
+    let len = delta.len();
+    delta.install(&merge, merged);
+    assert_eq!(delta.len(), len);
+    assert!(delta.merge().is_none());
 }
 
 #[test]
@@ -150,6 +226,7 @@ fn entries_that_cannot_follow_one_another_are_refused() {
     assert_eq!(delta.apply(&entry(record(token, 1), Kind::Fresh)), Ok(()));
     assert_eq!(delta.apply(&entry(record(token, 2), Kind::Fresh)), Err(Impossible));
     let older = memory_layer(&[entry(record(token, 1), Kind::Tombstone)]).unwrap().unwrap();
+    let older = Part::Layer(Arc::new(older), None);
     let merged = merged(&[entry(record(token, 2), Kind::Update)], &older, |_, _| Ok(0));
     assert!(matches!(merged, Err(crate::error::Error::Damaged(_))));
 }

@@ -7,6 +7,7 @@
 pub(crate) mod disk;
 pub(crate) mod map;
 pub(crate) mod memory;
+pub(crate) mod random;
 #[cfg(test)]
 pub(crate) mod watched;
 

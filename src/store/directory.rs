@@ -1,7 +1,6 @@
 //! The directory of a store: that it is there, and whose it is.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -61,14 +60,4 @@ pub(super) fn lock(disk: &dyn Disk) -> Result<Box<dyn Send + Sync>> {
     let path = disk.path_of(LOCK);
     let lock = disk.lock(LOCK).map_err(Error::io("lock", &path))?;
     lock.ok_or(Error::Locked { path })
-}
-
-/// Bytes that nobody can foresee.
-pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
-    let source = Path::new("/dev/urandom");
-    let mut bytes = [0; N];
-    File::open(source)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(Error::io("read", source))?;
-    Ok(bytes)
 }

@@ -17,10 +17,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::directory::{create_directory, lock, random_bytes, refuse_occupied};
+use self::directory::{create_directory, lock, refuse_occupied};
 use self::layers::open_layers;
 use self::published::Published;
-use self::writer::{State, Writer, frozen};
+use self::writer::{State, Writer, frozen, merged};
 use crate::batch::{Batch, Committed};
 use crate::delta::Delta;
 use crate::error::{Damage, Error, Result};
@@ -28,6 +28,7 @@ use crate::format::manifest::ManifestContents;
 use crate::format::names::{LOCK, MANIFEST, segment_name};
 use crate::io::Disk;
 use crate::io::disk::RealDisk;
+use crate::io::random::random_bytes;
 use crate::load::load_segment;
 use crate::load::options::{LoadOptions, LoadReport};
 use crate::manifest;
@@ -259,7 +260,7 @@ impl Store {
             ::log::warn!("{path}: {commits} commits read, {cut_bytes} bytes of others left out");
         }
         let (published, writer) = match lock {
-            None => (Arc::new(Published::new(frozen(&mut replayed.delta)?)), None),
+            None => (Arc::new(Published::new(merged(&mut replayed.delta)?)), None),
             Some(lock) => {
                 // Only now that the store is known to be whole; and before files are made
                 // whose names may be taken.
@@ -514,7 +515,7 @@ impl Store {
         {
             // Nobody writes while the lock is held and nothing is in line.
             let state = writer.idle(writer.state());
-            return check_logs(disk, &state.contents, Some(state.published()));
+            return check_logs(disk, &state.contents, Some(writer.last_published()));
         }
         read_steadily(disk, |contents| check_logs(disk, &contents, None))
     }

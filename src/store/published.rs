@@ -19,12 +19,10 @@ impl Published {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn set(&self, view: View) {
+    /// Replaces the view. The one before is best freed where nobody waits for it.
+    pub(super) fn set(&self, view: View) -> Arc<View> {
         let view = Arc::new(view);
         let mut current = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *current, view);
-        drop(current);
-        // What nobody sees any more is freed after readers can go on.
-        drop(before);
+        std::mem::replace(&mut *current, view)
     }
 }

@@ -12,6 +12,7 @@ use crate::delta::entry::Entry;
 use crate::delta::{Delta, LookedUp};
 use crate::error::Result;
 use crate::format::kinds::Kind;
+use crate::segment::layer::Layer;
 use crate::token::{BlockTime, Record, TokenId};
 
 /// What a batch comes to.
@@ -29,14 +30,26 @@ struct Change {
     is_changed: bool,
 }
 
-pub(super) fn resolve(delta: &Delta, batch: &Batch) -> Result<Resolved> {
+/// What the base says of each operation's token. That takes the longest of it all, and
+/// needs no lock.
+pub(super) fn look_below(base: &Layer, batch: &Batch) -> Result<Vec<LookedUp>> {
+    let below = |token| {
+        let found = base.find(token)?;
+        let value = found.record.map(Record::value);
+        Ok(LookedUp { base_position: found.position, value })
+    };
+    batch.operations().iter().map(|operation| below(&operation.token)).collect()
+}
+
+/// `below` says what the delta's base says of each operation's token.
+pub(super) fn resolve(delta: &Delta, batch: &Batch, below: &[LookedUp]) -> Result<Resolved> {
     let mut changes: BTreeMap<TokenId, Change> = BTreeMap::new();
     let mut applied = Vec::with_capacity(batch.len());
-    for operation in batch.operations() {
+    for (operation, below) in batch.operations().iter().zip(below) {
         let change = match changes.entry(operation.token) {
             btree_map::Entry::Occupied(change) => change.into_mut(),
             btree_map::Entry::Vacant(vacant) => {
-                let before = delta.look_up(&operation.token)?;
+                let before = delta.look_up(&operation.token, *below)?;
                 vacant.insert(Change { before, now: before.value, is_changed: false })
             }
         };
