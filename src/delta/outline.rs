@@ -8,6 +8,7 @@
 use std::ops::{Range, RangeInclusive};
 
 use crate::format::kinds::Kind;
+use crate::search::simd::prefetch;
 
 /// Entries of a row, on average.
 const ROW_ENTRIES: usize = 8;
@@ -72,17 +73,30 @@ impl Outline {
         Some(Self { entries, suffixes, rows, scale })
     }
 
+    #[inline]
+    fn row(&self, base_position: usize) -> usize {
+        base_position.saturating_mul(self.scale) >> FRACTION_BITS
+    }
+
     /// Number of entries that come before the record of the bottom layer at a position,
     /// or that are of its token.
     #[inline]
     pub(crate) fn count_through(&self, base_position: usize) -> usize {
-        let row = base_position.saturating_mul(self.scale) >> FRACTION_BITS;
+        let row = self.row(base_position);
         let (Some(&start), Some(&end)) = (self.rows.get(row), self.rows.get(row + 1)) else {
             return self.entries.len();
         };
         let (start, end) = (start as usize, end as usize);
         let entries = self.entries.get(start..end).unwrap_or(&[]);
         start + entries.partition_point(|entry| entry.base_position as usize <= base_position)
+    }
+
+    /// Brings near what says how many entries come before a record of the bottom layer.
+    #[inline]
+    pub(crate) fn prefetch(&self, base_position: usize) {
+        if let Some(&start) = self.rows.get(self.row(base_position)) {
+            prefetch(&self.entries, start as usize);
+        }
     }
 
     /// Number of records of the bottom layer with smaller tokens than an entry has.

@@ -78,6 +78,7 @@ impl View {
         let (parts, ahead) = room.split_at_mut(count);
         let (mut below, mut through) = (0i64, 0i64);
         let position = found.position;
+        self.prefetch_rank(position);
         let is_alone =
             found.record.is_some() && !self.filter.may_hold(token.suffix(), position..=position);
         for (part, place) in self.parts.iter().zip(parts.iter_mut()) {
@@ -184,6 +185,9 @@ impl View {
             })?;
             // They are read in the end, and one by one they would hold that up.
             self.prefetch_records(&places[count..met]);
+            if met == suffixes.len() {
+                self.prefetch_rank(places[met - 1].position);
+            }
             while count < end {
                 let suffix = suffixes[count];
                 let of_base = (count < met).then(|| places[count].position);
