@@ -79,7 +79,7 @@ fn commits(directory: &Path, tokens: &[TokenId], rounds: usize) -> Result<()> {
     let mut workloads = [
         Workload::new("durable commit", "6 tokens", "4 x redb, 3 x by eight threads")
             .with("ringstore", 200, |_| commit(&store, &batch(&mut one), Durability::Synced))
-            .with("ringstore, 8 threads", 4, |_| {
+            .with("ringstore, 8 threads", 1, |_| {
                 let batches: Vec<_> = (0..THREADS).map(|_| batches(&mut many)).collect();
                 from_threads(&store, &batches);
             })
@@ -98,7 +98,7 @@ fn commits(directory: &Path, tokens: &[TokenId], rounds: usize) -> Result<()> {
     Ok(())
 }
 
-const THREAD_COMMITS: usize = 100;
+const THREAD_COMMITS: usize = 1_000;
 
 fn batches(random: &mut Random) -> Vec<Vec<(TokenId, BlockTime)>> {
     (0..THREAD_COMMITS).map(|_| batch(random)).collect()
