@@ -46,6 +46,24 @@ fn change(delta: &mut Delta, token: TokenId, value: Option<u64>) {
     assert_eq!(delta.apply(&Entry { record, kind, base_position }), Ok(()));
 }
 
+/// What each token maps to.
+type Model = BTreeMap<TokenId, u64>;
+
+fn change_both(delta: &mut Delta, model: &mut Model, token: TokenId, value: Option<u64>) {
+    change(delta, token, value);
+    match value {
+        Some(time) => model.insert(token, time),
+        None => model.remove(&token),
+    };
+}
+
+fn check(delta: &Delta, model: &Model, tokens: &[TokenId]) {
+    for token in tokens {
+        let expected = model.get(token).map(|time| record(*token, *time).value());
+        assert_eq!(look_up(delta, token).value, expected, "{token}");
+    }
+}
+
 /// What readers see when nothing is left to be merged.
 fn frozen(delta: &mut Delta) -> Vec<Part> {
     delta.freeze();
@@ -59,27 +77,20 @@ fn what_was_done_to_a_token_is_what_is_said_of_it() {
         let tokens = family.generate(6_000, 1);
         let below: Vec<_> = tokens.iter().copied().step_by(3).collect();
         let mut delta = Delta::new(base_of(&below));
-        let mut model: BTreeMap<_, _> = below.into_iter().map(|token| (token, 0)).collect();
+        let mut model: Model = below.into_iter().map(|token| (token, 0)).collect();
         let below = model.clone();
         let mut random = Random::new("delta", 1);
         let mut parts_max = 0;
         for time in 1..12_000 {
             let token = *random.pick(&tokens);
             let value = (random.below(3) > 0).then_some(time);
-            change(&mut delta, token, value);
-            match value {
-                Some(time) => model.insert(token, time),
-                None => model.remove(&token),
-            };
+            change_both(&mut delta, &mut model, token, value);
             if time % 37 == 0 {
                 parts_max = parts_max.max(frozen(&mut delta).len());
             }
         }
         assert!(parts_max >= 2 || tokens.len() < 5_000, "{parts_max} parts");
-        for token in &tokens {
-            let expected = model.get(token).map(|time| record(*token, *time).value());
-            assert_eq!(look_up(&delta, token).value, expected, "{family:?} {token}");
-        }
+        check(&delta, &model, &tokens);
         // What all of it comes to: one entry a token, and none where nothing changed but
         // back.
         let expected: Vec<_> = tokens
@@ -163,19 +174,14 @@ fn others_write_while_parts_are_merged() {
     for family in KeyFamily::ALL {
         let tokens = family.generate(9_000, 1);
         let mut delta = Delta::new(base_of(&tokens[..tokens.len() / 3]));
-        let mut model: BTreeMap<_, _> =
-            tokens[..tokens.len() / 3].iter().map(|token| (*token, 0)).collect();
+        let mut model: Model = tokens[..tokens.len() / 3].iter().map(|token| (*token, 0)).collect();
         let mut random = Random::new("merging", 1);
         let mut merging: Option<(Merge, Option<Part>)> = None;
         let mut images_max = 0;
         for time in 1..30_000 {
             let token = *random.pick(&tokens);
             let value = (random.below(3) > 0).then_some(time);
-            change(&mut delta, token, value);
-            match value {
-                Some(time) => model.insert(token, time),
-                None => model.remove(&token),
-            };
+            change_both(&mut delta, &mut model, token, value);
             if time % 50 == 0 {
                 let parts = delta.freeze();
                 let is_image = |part: &&Part| matches!(part, Part::Image(..));
@@ -192,10 +198,7 @@ fn others_write_while_parts_are_merged() {
             }
         }
         assert!(images_max > 2 || tokens.len() < 5_000, "{family:?}: {images_max} images");
-        for token in &tokens {
-            let expected = model.get(token).map(|time| record(*token, *time).value());
-            assert_eq!(look_up(&delta, token).value, expected, "{family:?} {token}");
-        }
+        check(&delta, &model, &tokens);
     }
 }
 
