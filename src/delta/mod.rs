@@ -178,7 +178,7 @@ impl Delta {
 
     /// What is to be merged, if there is anything: the images, and all segments in memory
     /// that are not much larger.
-    pub(crate) fn merge(&self) -> Option<Merge> {
+    pub(crate) fn to_merge(&self) -> Option<Merge> {
         let is_image = |part: &&Part| matches!(part, Part::Image(..));
         let mut count = self.older.iter().take_while(is_image).count();
         let mut entries: usize = self.older.iter().take(count).map(Part::len).sum();
@@ -205,7 +205,7 @@ impl Delta {
 
     /// Merges all that is to be merged now.
     pub(crate) fn merge_all(&mut self) -> Result<()> {
-        while let Some(merge) = self.merge() {
+        while let Some(merge) = self.to_merge() {
             let merged = merge.run()?;
             self.install(&merge, merged);
         }

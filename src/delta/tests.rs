@@ -191,7 +191,7 @@ fn others_write_while_parts_are_merged() {
                 if let Some((merge, merged)) = merging.take() {
                     delta.install(&merge, merged);
                 }
-                merging = delta.merge().map(|merge| {
+                merging = delta.to_merge().map(|merge| {
                     let merged = merge.run().unwrap();
                     (merge, merged)
                 });
@@ -210,7 +210,7 @@ fn a_merge_that_comes_too_late_does_nothing() {
         change(&mut delta, token, Some(1));
     }
     delta.freeze();
-    let merge = delta.merge().unwrap();
+    let merge = delta.to_merge().unwrap();
     let merged = merge.run().unwrap();
     let mut other = Delta::new(base_of(&[]));
     other.install(&merge, merged.clone());
@@ -219,7 +219,7 @@ fn a_merge_that_comes_too_late_does_nothing() {
     let len = delta.len();
     delta.install(&merge, merged);
     assert_eq!(delta.len(), len);
-    assert!(delta.merge().is_none());
+    assert!(delta.to_merge().is_none());
 }
 
 #[test]

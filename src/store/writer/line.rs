@@ -49,7 +49,7 @@ impl Writer {
                 return Err(failed.error_of(sequence, self.disk.path()));
             }
             match self.turn(&mut state) {
-                Turn::Lead => self.lead(state),
+                Turn::Lead => self.lead_and_merge(state),
                 Turn::Sleep => {
                     state.waiting.enter(sequence, durability);
                     drop(state);
@@ -61,10 +61,10 @@ impl Writer {
                     drop(state);
                     thread::park_timeout(GATHER);
                     let mut state = self.state();
-                    // Unless the last one of them came and led.
-                    if state.gathering == Some(all) {
+                    // Unless the last one of them came and led, or it failed meanwhile.
+                    if state.gathering == Some(all) && state.failed.is_none() {
                         state.gathers.end(false);
-                        self.lead(state);
+                        self.lead_and_merge(state);
                     }
                 }
             }
@@ -86,24 +86,29 @@ impl Writer {
             }
             None => {
                 let all = self.reached.published() + state.expected;
-                let is_worth_it = state.last_sequence < all && !state.line.is_empty();
+                let is_worth_it = state.last_sequence < all
+                    && !state.line.is_empty()
+                    && state.sync_wanted > self.reached.durable();
                 if is_worth_it && state.gathers.begin() { Turn::Gather(all) } else { Turn::Lead }
             }
         }
     }
 
     /// Writes what is in line, syncs it if anybody waits for that, and makes it visible.
-    pub(super) fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+    /// Says what is to be merged then.
+    fn lead(&self, mut state: MutexGuard<'_, State>) -> Option<Arc<Merge>> {
         state.gathering = None;
-        let Some(log) = &state.log else { return };
+        let log = state.log.as_ref()?;
         let (file, offset, end) = (Arc::clone(&log.file), state.line_offset, state.last_sequence);
         let syncs = state.sync_wanted > self.reached.durable();
+        state.is_to_show &= state.line.is_empty();
         let view = (!state.line.is_empty()).then(|| frozen(&mut state.delta)).transpose();
         let view = match view {
             Ok(view) => view,
             Err(error) => {
                 let error = io::Error::other(error.to_string());
-                return self.fail_at(&mut state, file.path(), error, end);
+                self.fail_at(&mut state, file.path(), error, end);
+                return None;
             }
         };
         let frames = std::mem::take(&mut state.line);
@@ -115,22 +120,35 @@ impl Writer {
         std::mem::forget(led);
         state.is_led = false;
         if let Err(error) = written {
-            return self.fail_at(&mut state, file.path(), error, end);
+            self.fail_at(&mut state, file.path(), error, end);
+            return None;
         }
+        let is_whole = state.failed.is_none();
+        let view = if state.is_to_show && state.line.is_empty() && is_whole {
+            // Merged meanwhile.
+            state.is_to_show = false;
+            frozen(&mut state.delta).ok().or(view)
+        } else {
+            view
+        };
         let before = view.map(|view| self.published.set(view));
         state.expected = state.last_sequence - self.reached.published();
         let durability = if syncs { Durability::Synced } else { Durability::Buffered };
         let woken = self.reach(&mut state, end, durability);
-        if syncs && state.line.is_empty() {
+        if syncs && state.line.is_empty() && is_whole {
             state.mark(end);
         }
-        let merge = state.merge();
+        let merge = if is_whole { state.begin_merge() } else { None };
         self.changed.notify_all();
         drop(state);
         drop(woken);
         // What nobody sees any more is freed when all the others go on.
         drop(before);
-        if let Some(merge) = merge {
+        merge
+    }
+
+    fn lead_and_merge(&self, state: MutexGuard<'_, State>) {
+        if let Some(merge) = self.lead(state) {
             self.merge(&merge);
         }
     }
@@ -143,13 +161,18 @@ impl Writer {
     }
 
     /// Merges parts of the delta, while others commit.
-    fn merge(&self, merge: &Merge) {
+    pub(super) fn merge(&self, merge: &Merge) {
         let merged = merge.run();
         let mut state = self.state();
+        if state.failed.is_some() {
+            // Of what failed some is in the delta, and must never be seen.
+            return;
+        }
         let view = merged.and_then(|merged| {
             state.delta.install(merge, merged);
-            // What is in line must not be seen yet; who leads it will show this as well.
+            // What is in line must not be seen yet; who leads it shows this in the end.
             let is_all_seen = state.line.is_empty() && !state.is_led;
+            state.is_to_show = !is_all_seen;
             is_all_seen.then(|| frozen(&mut state.delta)).transpose()
         });
         match view {
@@ -179,7 +202,8 @@ impl Writer {
                 self.changed.notify_all();
                 return state;
             } else {
-                self.lead(state);
+                // All the others wait: what is to be merged is left to the next one.
+                drop(self.lead(state));
                 self.state()
             };
         }

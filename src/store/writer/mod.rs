@@ -11,6 +11,8 @@
 mod gathers;
 mod line;
 mod logs;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::io;
@@ -47,13 +49,14 @@ pub(super) struct Writer {
     state: Mutex<State>,
     /// How far frames are written and synced.
     reached: Reached,
-    /// The line, or who is led, changed: for those who wait until nothing is in line, and
+    /// The line, or whether somebody leads, changed: for those who wait until nothing is in line, and
     /// for those who wait for these.
     changed: Condvar,
     /// Released when the store is closed, or when the process ends in any way.
     _lock: Box<dyn Send + Sync>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(super) struct State {
     pub(super) contents: ManifestContents,
     /// With all that is in line.
@@ -72,6 +75,8 @@ pub(super) struct State {
     is_led: bool,
     /// Somebody merges parts of the delta.
     merging: Weak<Merge>,
+    /// Something was merged that readers do not see yet.
+    is_to_show: bool,
     is_closed: bool,
     /// Frames that were led last, or came into line meanwhile: so many may come again.
     expected: u64,
@@ -117,6 +122,7 @@ impl Writer {
             waiting: Waiting::default(),
             is_led: false,
             merging: Weak::new(),
+            is_to_show: false,
             is_closed: false,
             expected: 0,
             gathers: Gathers::default(),
@@ -291,13 +297,14 @@ impl Writer {
     }
 
     fn fail_at(&self, state: &mut State, path: &Path, error: io::Error, unknown: u64) {
+        // Those who wait for the one that leads, too, if it is not the first to fail.
+        drop(state.waiting.leave_all());
+        self.changed.notify_all();
         if state.failed.is_some() {
             return;
         }
         let said = error.to_string();
         state.failed = Some(Failed { path: path.to_path_buf(), error, unknown });
-        drop(state.waiting.leave_all());
-        self.changed.notify_all();
         // The last thing, as what others do with it may panic.
         ::log::error!("{} is only read from now on: {said}", self.disk.path().display());
     }
@@ -328,11 +335,11 @@ impl State {
     }
 
     /// What is to be merged, if nobody does already.
-    fn merge(&mut self) -> Option<Arc<Merge>> {
+    fn begin_merge(&mut self) -> Option<Arc<Merge>> {
         if self.merging.strong_count() > 0 {
             return None;
         }
-        let merge = Arc::new(self.delta.merge()?);
+        let merge = Arc::new(self.delta.to_merge()?);
         self.merging = Arc::downgrade(&merge);
         Some(merge)
     }

@@ -60,8 +60,8 @@ struct Sleeper {
 }
 
 impl Waiting {
-    /// The calling thread waits for a frame: it is to [sleep](sleep) next, outside of the
-    /// lock, and to look again when it is woken, for whatever reason.
+    /// The calling thread waits for a frame: it is to park next, outside of the lock, and
+    /// to look again when it is woken, for whatever reason.
     pub(super) fn enter(&mut self, sequence: u64, durability: Durability) {
         let thread = thread::current();
         // It may have been woken by somebody else.
@@ -71,6 +71,9 @@ impl Waiting {
 
     /// Those who have what they waited for, and of the others the first, who is to lead.
     pub(super) fn leave(&mut self, reached: &Reached) -> Woken {
+        // Who leads may have gathered before: it is awake.
+        let leader = thread::current().id();
+        self.threads.retain(|it| it.thread.id() != leader);
         let is_done = |it: &mut Sleeper| reached.is(it.sequence, it.durability);
         let mut woken: Vec<_> = self.threads.extract_if(.., is_done).collect();
         let next = (!self.threads.is_empty()).then(|| self.threads.remove(0));
@@ -93,5 +96,25 @@ pub(super) struct Woken {
 impl Drop for Woken {
     fn drop(&mut self) {
         self.threads.iter().for_each(|it| it.thread.unpark());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who gathered and leads at last is awake: waking it would end a later sleep.
+    #[test]
+    fn who_leads_is_not_woken() {
+        let mut waiting = Waiting::default();
+        waiting.enter(2, Durability::Synced);
+        thread::scope(|scope| {
+            scope.spawn(|| waiting.enter(3, Durability::Synced));
+        });
+        let reached = Reached::new(1);
+        reached.set(2, Durability::Synced);
+        let woken = waiting.leave(&reached);
+        assert_eq!(woken.threads.iter().map(|it| it.sequence).collect::<Vec<_>>(), [3]);
+        assert!(waiting.threads.is_empty());
     }
 }
