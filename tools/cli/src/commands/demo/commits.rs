@@ -1,77 +1,24 @@
-//! The changes that all engines make alike.
+//! The same commits to both engines on disk.
 
-use std::array;
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use redb::{Database, ReadableTable, TableDefinition};
-use ringstore::{Batch, BlockId, BlockTime, Error, Record, Result, Store, TokenId};
+use ringstore::{Batch, ReDbTokens, Result, Store, TokenStorageBackend};
 use serde::Serialize;
 
+use super::changes::Change;
 use super::compare::{EXAMPLES_MAX, median, short};
-use super::report::OnDisk;
 use crate::interrupt;
-use crate::random::RandomRecords;
-
-/// Changes of a batch.
-const BATCH_LEN: usize = 6;
 
 /// Commits that one engine makes before the other has its turn: their syncs meet on the
 /// same disk.
 const ROUND_COMMITS: usize = 20;
 
-/// A change of a token.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Change {
-    Put(Record),
-    Set(Record),
-    Remove(TokenId),
-}
-
-impl Change {
-    pub(super) fn token(&self) -> TokenId {
-        match *self {
-            Self::Put(record) | Self::Set(record) => record.token,
-            Self::Remove(token) => token,
-        }
-    }
-
-    /// What the token maps to once the change took place.
-    pub(super) fn value(&self) -> Option<BlockTime> {
-        match self {
-            Self::Put(record) | Self::Set(record) => Some(record.value()),
-            Self::Remove(_) => None,
-        }
-    }
-
-    /// Whether it takes place where the token has this value, or none.
-    pub(super) fn takes_place(&self, found: Option<&BlockTime>) -> bool {
-        match self {
-            Self::Put(_) => true,
-            Self::Set(record) => found.is_none_or(|found| found.time < record.time()),
-            Self::Remove(_) => found.is_some(),
-        }
-    }
-}
-
-/// Batches of changes of some of these tokens, and of some of them several times.
-pub(super) fn make_batches(
-    tokens: &[TokenId],
-    count: usize,
-    random: RandomRecords,
-) -> Vec<Vec<Change>> {
-    let changes = random.map(|random| {
-        let index = u64::from_be_bytes(array::from_fn(|at| random.token.0[at]));
-        let token = tokens[(index % tokens.len() as u64) as usize];
-        let record = Record::new(token, random.value());
-        match random.token.0[31] % 3 {
-            0 => Change::Put(record),
-            1 => Change::Set(record),
-            _ => Change::Remove(token),
-        }
-    });
-    let changes: Vec<_> = changes.take(count * BATCH_LEN).collect();
-    changes.chunks(BATCH_LEN).map(<[_]>::to_vec).collect()
+/// Only these two write to disk.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct OnDisk<T> {
+    pub(super) ringstore: T,
+    pub(super) redb: T,
 }
 
 /// Commits that were made to both engines on disk.
@@ -93,20 +40,20 @@ pub(super) fn commit_to_both(
     batches: &[Vec<Change>],
     expected: &[Vec<bool>],
     store: &Store,
-    redb: &RedbWriter,
+    redb: &mut ReDbTokens,
 ) -> Result<Commits> {
-    let ringstore = |changes: &[Change]| commit(store, changes);
-    let redb = |changes: &[Change]| redb.commit(changes);
-    compare_commits(batches, expected, [&ringstore, &redb])
+    let mut ringstore = |changes: &[Change]| commit(store, changes);
+    let mut redb = |changes: &[Change]| commit_to_redb(redb, changes);
+    compare_commits(batches, expected, &mut [&mut ringstore, &mut redb])
 }
 
 /// Commits changes, and says of each whether it took place.
-type Commit<'a> = &'a dyn Fn(&[Change]) -> Result<Vec<bool>>;
+type Commit<'a> = &'a mut dyn FnMut(&[Change]) -> Result<Vec<bool>>;
 
 fn compare_commits(
     batches: &[Vec<Change>],
     expected: &[Vec<bool>],
-    engines: [Commit<'_>; 2],
+    engines: &mut [Commit<'_>; 2],
 ) -> Result<Commits> {
     let mut commits_ns = [Vec::new(), Vec::new()];
     let (mut compared, mut differences, mut examples) = (0, 0, Vec::new());
@@ -154,58 +101,33 @@ fn commit(store: &Store, changes: &[Change]) -> Result<Vec<bool>> {
     Ok(store.commit(&batch)?.applied)
 }
 
-/// The table of [`ReDbTokens`](ringstore::ReDbTokens), which has no removals of its own:
-/// the value is the block and the time as a big-endian number.
-const TOKENS: TableDefinition<'_, &[u8; 32], &[u8; 40]> = TableDefinition::new("tokens");
-
-/// A database of [`ReDbTokens`](ringstore::ReDbTokens), to be changed.
-pub(super) struct RedbWriter(Database);
-
-impl RedbWriter {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Database::open(path).map(Self).map_err(|error| Error::backend("redb", error))
-    }
-
-    fn commit(&self, changes: &[Change]) -> Result<Vec<bool>> {
-        self.try_commit(changes).map_err(|error| Error::backend("redb", error))
-    }
-
-    fn try_commit(&self, changes: &[Change]) -> Result<Vec<bool>, redb::Error> {
-        let transaction = self.0.begin_write()?;
-        let mut table = transaction.open_table(TOKENS)?;
-        let mut applied = Vec::with_capacity(changes.len());
-        for change in changes {
-            let token = change.token().0;
-            let found = table.get(&token)?.map(|value| decode(value.value()));
-            let takes_place = change.takes_place(found.as_ref());
-            match change.value() {
-                _ if !takes_place => {}
-                Some(value) => drop(table.insert(&token, &encode(&value))?),
-                None => drop(table.remove(&token)?),
-            }
-            applied.push(takes_place);
+/// In one transaction what takes place, as redb has no conditions of its own.
+fn commit_to_redb(redb: &mut ReDbTokens, changes: &[Change]) -> Result<Vec<bool>> {
+    let mut now = BTreeMap::new();
+    let mut applied = Vec::with_capacity(changes.len());
+    for change in changes {
+        let token = change.token();
+        let found = match now.get(&token) {
+            Some(value) => *value,
+            None => redb.lookup(&token)?,
+        };
+        let takes_place = change.takes_place(found.as_ref());
+        if takes_place {
+            now.insert(token, change.value());
         }
-        drop(table);
-        transaction.commit()?;
-        Ok(applied)
+        applied.push(takes_place);
     }
-}
-
-fn encode(value: &BlockTime) -> [u8; 40] {
-    let time = value.time.to_be_bytes();
-    array::from_fn(|at| if at < 32 { value.block.0[at] } else { time[at - 32] })
-}
-
-fn decode(bytes: &[u8; 40]) -> BlockTime {
-    let time = u64::from_be_bytes(array::from_fn(|at| bytes[32 + at]));
-    BlockTime::new(BlockId(array::from_fn(|at| bytes[at])), time)
+    redb.write_many(now)?;
+    Ok(applied)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::changes::make_batches;
     use super::super::engines::NaiveArray;
     use super::*;
-    use ringstore::{Options, ReDbTokens, TokenStorageBackend};
+    use crate::random::RandomRecords;
+    use ringstore::{Options, TokenId};
 
     const TOKENS: u64 = 20;
 
@@ -215,39 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn batches_hold_every_kind_of_change() {
-        let batches = batches();
-        assert_eq!(batches.len(), 50);
-        assert!(batches.iter().all(|batch| batch.len() == BATCH_LEN));
-        let expected = NaiveArray(Vec::new()).apply(&batches);
-        for (name, kind) in [("put", 0), ("set", 1), ("remove", 2)] {
-            let of_kind = |change: &Change| match change {
-                Change::Put(_) => kind == 0,
-                Change::Set(_) => kind == 1,
-                Change::Remove(_) => kind == 2,
-            };
-            let changes = batches.iter().flatten().zip(expected.iter().flatten());
-            let (made, not): (Vec<_>, Vec<_>) =
-                changes.filter(|(change, _)| of_kind(change)).partition(|(_, made)| **made);
-            assert!(made.len() > 20, "{name}");
-            assert_eq!(not.is_empty(), kind == 0, "{name}");
-        }
-    }
-
-    #[test]
     fn all_engines_come_to_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(directory.path().join("ringstore"), &Options::new()).unwrap();
         let path = directory.path().join("redb");
-        drop(ReDbTokens::create(&path).unwrap());
-        let redb = RedbWriter::open(&path).unwrap();
+        let mut redb = ReDbTokens::create(path).unwrap();
         let mut array = NaiveArray(Vec::new());
         let batches = batches();
         let expected = array.apply(&batches);
-        let commits = commit_to_both(&batches, &expected, &store, &redb).unwrap();
+        let commits = commit_to_both(&batches, &expected, &store, &mut redb).unwrap();
         assert_eq!((commits.compared, commits.differences), (300, 0));
-        drop(redb);
-        let redb = ReDbTokens::open(&path).unwrap();
         let mut there = 0;
         for token in (0..TOKENS).map(TokenId::from) {
             let found = array.find(&token);
@@ -275,11 +174,12 @@ mod tests {
             ([false, false, true], 1),
         ] {
             let [ringstore, redb, array] = wrong.map(|wrong| says(&right, wrong));
-            let rounds = [ringstore, redb].map(|all| std::cell::RefCell::new(all.into_iter()));
-            let [ringstore, redb] = rounds
-                .each_ref()
-                .map(|rounds| move |_: &[Change]| Ok(rounds.borrow_mut().next().unwrap()));
-            let found = compare_commits(&batches, &array, [&ringstore, &redb]).unwrap();
+            let [mut ringstore, mut redb] = [ringstore, redb].map(|all| {
+                let mut rounds = all.into_iter();
+                move |_: &[Change]| Ok(rounds.next().unwrap())
+            });
+            let found =
+                compare_commits(&batches, &array, &mut [&mut ringstore, &mut redb]).unwrap();
             assert_eq!((found.compared, found.differences), (300, differences));
             assert_eq!(found.examples.len() as u64, differences);
         }

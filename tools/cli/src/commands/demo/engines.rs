@@ -7,7 +7,7 @@ use ringstore::{
     Snapshot, TokenBlock, TokenId, TokenStorageBackend, chunks,
 };
 
-use super::commits::Change;
+use super::changes::Change;
 
 /// What the demo asks of an engine.
 pub(super) trait Engine {

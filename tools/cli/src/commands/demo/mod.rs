@@ -1,5 +1,6 @@
 //! `ringstore demo`.
 
+mod changes;
 mod commits;
 mod compare;
 mod engines;
@@ -14,11 +15,12 @@ use clap::Args;
 use indicatif::HumanCount;
 use ringstore::{LoadOptions, Options, PeerId, ReDbTokens, Record, Result, Store, TokenId};
 
-use self::commits::{RedbWriter, commit_to_both, make_batches};
+use self::changes::make_batches;
+use self::commits::{OnDisk, commit_to_both};
 use self::compare::Each;
 use self::engines::{Engine, Found, NaiveArray};
 use self::questions::{Questions, ask_all};
-use self::report::{OnDisk, Report};
+use self::report::Report;
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::Output;
@@ -114,7 +116,7 @@ impl Demo {
         // Closed, it gives back the room that it set aside for growing.
         drop(redb);
         let redb_bytes = fs::metadata(&redb_path).map_err(Failure::io("read", &redb_path))?.len();
-        let redb = ReDbTokens::open(&redb_path)?;
+        let mut redb = ReDbTokens::open(&redb_path)?;
 
         let absent: Vec<_> = absent.take(present.len()).map(|record| record.token).collect();
         let mut peers = peers.map(|record| PeerId(record.token.0));
@@ -126,15 +128,11 @@ impl Demo {
         let bytes_per_token = store.stat().bytes_per_token.unwrap_or_default();
 
         say(format_args!("committing {COMMITS} batches of changes"));
-        drop(redb);
-        let redb = RedbWriter::open(&redb_path)?;
         let some = |tokens: &[TokenId], count| tokens[..tokens.len().min(count)].to_vec();
         let changed = [&present, &absent].map(|tokens| some(tokens, CHANGED)).concat();
         let batches = make_batches(&changed, COMMITS, changes);
         let expected = array.apply(&batches);
-        let commits = commit_to_both(&batches, &expected, &store, &redb)?;
-        drop(redb);
-        let redb = ReDbTokens::open(&redb_path)?;
+        let commits = commit_to_both(&batches, &expected, &store, &mut redb)?;
 
         let asked = [&present, &absent].map(|tokens| some(tokens, ASKED_AFTER_COMMITS)).concat();
         let (present, absent): (Vec<_>, Vec<_>) =

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::commits::Commits;
+use super::commits::{Commits, OnDisk};
 use super::compare::{Comparison, Each};
 
 #[derive(Serialize)]
@@ -20,13 +20,6 @@ pub(super) struct Report {
     pub(super) operations: Vec<Comparison>,
     pub(super) commits: Commits,
     pub(super) operations_after_commits: Vec<Comparison>,
-}
-
-/// Only these two write to disk.
-#[derive(Clone, Copy, Serialize)]
-pub(super) struct OnDisk<T> {
-    pub(super) ringstore: T,
-    pub(super) redb: T,
 }
 
 impl Report {
