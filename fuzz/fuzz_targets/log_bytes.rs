@@ -11,13 +11,11 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use ringstore_fuzz::logs::{Change, Input};
-use ringstore_fuzz::stores::{Log, State, Written, opened, written_stores};
-
-static STORES: LazyLock<[Written; 4]> = LazyLock::new(written_stores);
+use ringstore_fuzz::stores::{Log, STORES, State, Written, opened};
 
 fuzz_target!(
     init: {
-        rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().unwrap();
+        ringstore_fuzz::use_one_thread();
         LazyLock::force(&STORES);
     },
     |data: &[u8]| {

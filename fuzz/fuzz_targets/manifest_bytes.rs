@@ -16,13 +16,11 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use ringstore::Error;
 use ringstore::testing::damage::{reseal_manifest, rewritten_manifest};
-use ringstore_fuzz::stores::{Written, opened, written_stores};
-
-static STORES: LazyLock<[Written; 4]> = LazyLock::new(written_stores);
+use ringstore_fuzz::stores::{STORES, Written, opened};
 
 fuzz_target!(
     init: {
-        rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().unwrap();
+        ringstore_fuzz::use_one_thread();
         LazyLock::force(&STORES);
     },
     |data: &[u8]| {

@@ -17,7 +17,7 @@ static LOADED: LazyLock<[Loaded; 4]> = LazyLock::new(machines::loaded);
 
 fuzz_target!(
     init: {
-        rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().unwrap();
+        ringstore_fuzz::use_one_thread();
         LazyLock::force(&LOADED);
     },
     |data: &[u8]| {

@@ -23,8 +23,7 @@ static VALID: LazyLock<[Vec<u8>; 5]> = LazyLock::new(valid_segments);
 
 fuzz_target!(
     init: {
-        // In the thread of the fuzzer, so that the same input takes the same way.
-        rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build_global().unwrap();
+        ringstore_fuzz::use_one_thread();
         LazyLock::force(&VALID);
     },
     |data: &[u8]| {

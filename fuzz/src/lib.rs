@@ -11,6 +11,16 @@ pub mod logs;
 pub mod machines;
 pub mod stores;
 
+/// Everything happens in the thread of the fuzzer, so that the same input takes the same way.
+///
+/// # Panics
+///
+/// If it was called before.
+pub fn use_one_thread() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    pool.build_global().expect("the first pool");
+}
+
 const PAGE_LEN: usize = 4096;
 const FOOTER_LEN: usize = 64;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use ringstore::testing::damage::{reseal_log, reseal_manifest, reseal_segment};
 use ringstore::testing::keys::{KeyFamily, with_values};
@@ -60,6 +61,9 @@ fn token(id: usize) -> TokenId {
 fn value(time: u64) -> BlockTime {
     BlockTime::new(time.into(), time)
 }
+
+/// The [written stores](written_stores), made once.
+pub static STORES: LazyLock<[Written; 4]> = LazyLock::new(written_stores);
 
 /// A log alone, half full and buffered at its end; one over a base, with all kinds and
 /// frames of many blocks; one that took over from another; several logs.

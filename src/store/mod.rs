@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::directory::{create_directory, lock, refuse_occupied};
 use self::layers::open_layers;
 use self::published::Published;
-use self::writer::{State, Writer, frozen, merged};
+use self::writer::{State, Writer, frozen, merged_and_frozen};
 use crate::batch::{Batch, Committed};
 use crate::delta::Delta;
 use crate::error::{Damage, Error, Result};
@@ -260,7 +260,7 @@ impl Store {
             ::log::warn!("{path}: {commits} commits read, {cut_bytes} bytes of others left out");
         }
         let (published, writer) = match lock {
-            None => (Arc::new(Published::new(merged(&mut replayed.delta)?)), None),
+            None => (Arc::new(Published::new(merged_and_frozen(&mut replayed.delta)?)), None),
             Some(lock) => {
                 // Only now that the store is known to be whole; and before files are made
                 // whose names may be taken.

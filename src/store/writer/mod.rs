@@ -49,8 +49,8 @@ pub(super) struct Writer {
     state: Mutex<State>,
     /// How far frames are written and synced.
     reached: Reached,
-    /// The line, or whether somebody leads, changed: for those who wait until nothing is in line, and
-    /// for those who wait for these.
+    /// The line, or whether somebody leads, changed: for those who wait until nothing is in
+    /// line, and for those who wait for these.
     changed: Condvar,
     /// Released when the store is closed, or when the process ends in any way.
     _lock: Box<dyn Send + Sync>,
@@ -67,7 +67,7 @@ pub(super) struct State {
     line_offset: u64,
     /// The number of the last frame in line, or before.
     last_sequence: u64,
-    /// Up to where somebody waits for that.
+    /// Up to where somebody waits for frames to be synced.
     sync_wanted: u64,
     /// Who waits for frames.
     waiting: Waiting,
@@ -109,7 +109,7 @@ impl Writer {
         contents: ManifestContents,
         mut replayed: Replayed,
     ) -> Result<Self> {
-        let view = merged(&mut replayed.delta)?;
+        let view = merged_and_frozen(&mut replayed.delta)?;
         let (last_sequence, replayed_log_bytes) = (replayed.last_sequence, replayed.log_bytes);
         let state = State {
             contents,
@@ -379,7 +379,7 @@ pub(super) fn frozen(delta: &mut Delta) -> Result<View> {
 }
 
 /// What readers are to see of a delta that was read from logs.
-pub(super) fn merged(delta: &mut Delta) -> Result<View> {
+pub(super) fn merged_and_frozen(delta: &mut Delta) -> Result<View> {
     delta.freeze();
     delta.merge_all()?;
     frozen(delta)
