@@ -202,6 +202,11 @@ impl From<Damage> for Error {
     }
 }
 
+/// Whether there was no room on the disk.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Why a signature does not answer its challenge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -41,6 +41,7 @@ compile_error!("ringstore maps whole files into memory and needs a 64-bit target
 mod backend;
 mod batch;
 mod challenge;
+mod compact;
 mod delta;
 mod error;
 pub mod format;
@@ -58,6 +59,7 @@ mod segment;
 mod sign;
 mod snapshot;
 mod store;
+mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod token;
@@ -81,5 +83,8 @@ pub use segment::find::Found;
 pub use segment::reader::Segment;
 pub use snapshot::Snapshot;
 pub use snapshot::range::{Range, Slices};
-pub use store::{Stat, Store, VerifyReport};
+pub use store::Store;
+pub use store::monitor::Background;
+pub use store::stat::{LayerStat, Stat};
+pub use store::verify::VerifyReport;
 pub use token::{BlockId, BlockTime, InvalidId, PeerId, Record, SUFFIX_BITS, SUFFIXES, TokenId};

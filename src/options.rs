@@ -60,6 +60,9 @@ pub struct Options {
     pub(crate) verification: Verification,
     pub(crate) durability: Durability,
     pub(crate) log_bytes: u64,
+    pub(crate) delta_entries: usize,
+    /// Whether what is flushed is flushed by the thread whose commit made that necessary.
+    pub(crate) is_inline: bool,
 }
 
 impl Default for Options {
@@ -68,6 +71,8 @@ impl Default for Options {
             verification: Verification::default(),
             durability: Durability::default(),
             log_bytes: Self::LOG_BYTES,
+            delta_entries: Self::DELTA_ENTRIES,
+            is_inline: false,
         }
     }
 }
@@ -78,6 +83,9 @@ impl Options {
 
     /// The least that a log may have.
     pub const LOG_BYTES_MIN: u64 = 4 << 10;
+
+    /// Entries of the delta, unless another number is [set](Self::delta_entries).
+    pub const DELTA_ENTRIES: usize = 200_000;
 
     /// The defaults.
     pub fn new() -> Self {
@@ -99,12 +107,32 @@ impl Options {
     }
 
     /// Sets how many bytes a log takes on disk; no less than
-    /// [`LOG_BYTES_MIN`](Self::LOG_BYTES_MIN). What does not fit begins another one.
+    /// [`LOG_BYTES_MIN`](Self::LOG_BYTES_MIN). When one is full, what is in it is flushed to
+    /// a layer, or, where it is little for so long a log, written to a new one.
     ///
-    /// A larger log is begun less often; opening a store that was not closed takes longer.
+    /// A larger log is begun less often; opening a store takes longer.
     #[must_use]
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = bytes.max(Self::LOG_BYTES_MIN);
+        self
+    }
+
+    /// Sets how many entries the delta has at the most, but for what a single batch adds: as
+    /// many are flushed to a layer. They take about 100 bytes of memory each, and as much
+    /// again while they are flushed.
+    #[must_use]
+    pub fn delta_entries(mut self, entries: usize) -> Self {
+        self.delta_entries = entries.max(1);
+        self
+    }
+
+    /// Sets that whatever is done in the background is done by the thread that makes it
+    /// necessary, which waits for it: then the same calls lead to the same files.
+    #[doc(hidden)]
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn inline(mut self) -> Self {
+        self.is_inline = true;
         self
     }
 }

@@ -1,16 +1,16 @@
 //! Making the delta again out of the logs.
 
-use std::sync::Arc;
+use std::path::Path;
 
+use crate::delta::layers::Layers;
 use crate::delta::{Delta, Impossible};
 use crate::error::{Damage, Error, Result};
-use crate::format::log::LogEntry;
+use crate::format::log::{Entries, LogEntry};
 use crate::format::manifest::ManifestContents;
 use crate::format::names::{is_log, log_name};
 use crate::io::Disk;
-use crate::log::read::{has_commits, read_file, read_frames};
+use crate::log::read::{FramePlace, has_commits, read_file, read_frames};
 use crate::manifest::{log_identity, not_of_this_store, unnamed};
-use crate::segment::layer::Layer;
 
 /// Frames are numbered below this: there is no end to commits.
 const SEQUENCE_END: u64 = 1 << 62;
@@ -32,25 +32,25 @@ pub(crate) struct Replayed {
     pub(crate) delta: Delta,
     /// The number of the last frame, or the one before the first.
     pub(crate) last_sequence: u64,
-    /// Bytes of the logs.
-    pub(crate) log_bytes: u64,
     pub(crate) recovery: Recovery,
+    /// Where the newest log goes on, if there is one.
+    pub(crate) next_commit: Option<FramePlace>,
 }
 
-/// Reads all logs that the manifest names, over the layer that it names. Changes nothing
+/// Reads all logs that the manifest names, over the layers that it names. Changes nothing
 /// on the disk.
 ///
 /// Takes time proportional to the logs, and memory for the largest one and the delta.
 pub(crate) fn replay(
     disk: &dyn Disk,
     contents: &ManifestContents,
-    base: Arc<Layer>,
+    layers: Layers,
 ) -> Result<Replayed> {
     let mut replayed = Replayed {
-        delta: Delta::new(base),
+        delta: Delta::new(layers),
         last_sequence: 0,
-        log_bytes: 0,
         recovery: Recovery::default(),
+        next_commit: None,
     };
     for (index, entry) in contents.logs.iter().enumerate() {
         let until = contents.logs.get(index + 1).map(|next| next.first_sequence);
@@ -68,33 +68,49 @@ impl Replayed {
         until: Option<u64>,
     ) -> Result<()> {
         let path = disk.path_of(&log_name(entry.log_id));
-        let damaged = |part, offset, expected: String, found: String| {
-            Error::from(Damage { path: path.clone(), part, offset, expected, found })
-        };
         if !(1..SEQUENCE_END).contains(&entry.first_sequence) {
-            let expected = format!("a first frame from 1 to {}", SEQUENCE_END - 1);
-            return Err(damaged("log header", 0, expected, entry.first_sequence.to_string()));
+            return Err(Error::from(Damage {
+                path,
+                part: "log header",
+                offset: 0,
+                expected: format!("a first frame from 1 to {}", SEQUENCE_END - 1),
+                found: entry.first_sequence.to_string(),
+            }));
         }
         let bytes = read_file(disk, entry)?;
         let delta = &mut self.delta;
         let mut commits = 0;
         let end =
             read_frames(&bytes, &path, contents.store_id, entry, until, &mut |offset, entries| {
-                commits += u64::from(entries.iter().next().is_some());
-                for (record, kind) in entries.iter() {
-                    delta.replay(record, kind)?.map_err(|Impossible| {
-                        let expected = format!("what can be done to token {}", record.token);
-                        damaged("log entry", offset, expected, format!("{kind:?}"))
-                    })?;
-                }
-                Ok(())
+                commits += u64::from(!entries.is_empty());
+                replay_frame(delta, &path, offset, entries)
             })?;
-        self.log_bytes += bytes.len() as u64;
         self.last_sequence = end.next_sequence - 1;
+        self.next_commit = Some(end.next_commit);
         self.recovery.commits += commits;
         self.recovery.cut_bytes += end.cut_bytes;
         Ok(())
     }
+}
+
+/// Enters what a frame says was done.
+pub(crate) fn replay_frame(
+    delta: &mut Delta,
+    path: &Path,
+    offset: u64,
+    entries: Entries<'_>,
+) -> Result<()> {
+    entries.iter().try_for_each(|(record, kind)| {
+        delta.replay(record, kind)?.map_err(|Impossible| {
+            Error::from(Damage {
+                path: path.to_path_buf(),
+                part: "log entry",
+                offset,
+                expected: format!("what can be done to token {}", record.token),
+                found: format!("{kind:?}"),
+            })
+        })
+    })
 }
 
 /// Fails where there is a log that is not named, but was named once by a manifest that came
@@ -113,8 +129,8 @@ pub(crate) fn refuse_older(disk: &dyn Disk, contents: &ManifestContents) -> Resu
     Ok(())
 }
 
-/// Reads all frames of all logs, and says how many of them are commits. Up to a number, or as far as the logs themselves say,
-/// they must be what was written.
+/// Reads all frames of all logs, and says how many of them are commits. Up to a number, or
+/// as far as the logs themselves say, they must be what was written.
 pub(crate) fn check_logs(
     disk: &dyn Disk,
     contents: &ManifestContents,
@@ -127,7 +143,7 @@ pub(crate) fn check_logs(
         let path = disk.path_of(&log_name(entry.log_id));
         let bytes = read_file(disk, entry)?;
         read_frames(&bytes, &path, contents.store_id, entry, until, &mut |_, entries| {
-            commits += u64::from(entries.iter().next().is_some());
+            commits += u64::from(!entries.is_empty());
             Ok(())
         })?;
     }

@@ -23,9 +23,12 @@ fn plans() -> Vec<(Plan, u64)> {
     // So many tokens that some are met in the base for long, and so large batches that the
     // delta has several parts.
     for (seed, tokens, base, log_bytes) in [
-        (1_000, 30_000, 20_000, 1 << 20),
+        (1_000, 30_000, 20_000, 16 << 20),
         (1_001, 24_000, 0, 64 << 10),
-        (1_006, 60_000, 0, 1 << 20),
+        (1_006, 60_000, 0, 16 << 20),
+        (1_007, 40_000, 20_000, 16 << 20),
+        (1_008, 50_000, 10_000, 16 << 20),
+        (1_009, 60_000, 30_000, 16 << 20),
     ] {
         let family = KeyFamily::Uniform;
         let plan = Plan {
@@ -60,6 +63,7 @@ fn plans() -> Vec<(Plan, u64)> {
             spared: [1, 1, 4][seed % 3],
             log_bytes: [4_096, 8_192, 16_384][seed % 5 % 3],
             batch_max: tokens as u64,
+            delta_entries: [200_000, 30, 300][seed % 3],
             has_faults: seed % 2 == 0,
             is_calm: seed % 7 == 0,
             home: Home::Simulated,
@@ -71,13 +75,23 @@ fn plans() -> Vec<(Plan, u64)> {
 
 /// How often this happens at the least: about half of what is counted today, so that
 /// choices may change.
-const LEAST: [(&str, u64); 41] = [
+const LEAST: [(&str, u64); 51] = [
     ("operations", 1_000_000),
     ("clean ends", 1_500),
     ("commits refused", 1_000),
     ("commits that failed", 500),
-    ("commits with a token in several parts", 5_000),
-    ("commits over several memory segments", 100),
+    ("commits over several layers", 200_000),
+    ("commits that flushed", 9_000),
+    ("flushes", 1_900),
+    ("flushes that failed", 50),
+    ("flushes that merged layers", 300),
+    ("merges of layers", 1_600),
+    ("questions to readers", 900),
+    ("refreshes over a flush", 500),
+    ("refreshes that failed", 13),
+    ("refreshes that found something", 1_300),
+    ("commits that met a flush of unknown outcome", 12),
+    ("commits over several memory segments", 40),
     ("comparisons of everything", 1_000),
     ("comparisons with redb", 500),
     ("crashes that lost commits", 1_000),
@@ -88,7 +102,7 @@ const LEAST: [(&str, u64); 41] = [
     ("kills", 1_000),
     ("merges of fresh and tombstone", 100_000),
     ("merges of fresh and update", 100_000),
-    ("merges of memory segments", 40),
+    ("merges of memory segments", 30),
     ("merges of tombstone and fresh", 100_000),
     ("merges of update and tombstone", 100_000),
     ("merges of update and update", 100_000),

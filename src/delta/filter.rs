@@ -77,6 +77,11 @@ impl Filter {
         }
     }
 
+    /// There may be any entry anywhere.
+    pub(crate) fn insert_everything(&self) {
+        self.words.iter().for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
+    }
+
     /// Whether there may be an entry with this suffix at one of these base positions.
     #[inline]
     pub(crate) fn may_hold(&self, suffix: u16, base_positions: RangeInclusive<usize>) -> bool {
@@ -143,6 +148,17 @@ mod tests {
         let filter = Filter::new(10_000_000);
         assert!(filter.may_hold(7, 0..=10_000_000) && filter.may_hold(7, 0..=40_000));
         assert!(!filter.may_hold(7, 0..=30_000) && !filter.may_hold(7, 30_000..=60_000));
+    }
+
+    #[test]
+    fn everything_is_everywhere() {
+        for len in LENS {
+            let filter = Filter::new(len);
+            filter.insert_everything();
+            for position in [0, len / 2, len] {
+                assert!((0..1_024).all(|suffix| filter.may_hold(suffix, position..=position)));
+            }
+        }
     }
 
     #[test]

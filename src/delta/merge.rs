@@ -1,56 +1,181 @@
-//! Merging entries with those of an older part.
+//! Merging parts that lie one above the other.
+//!
+//! All are passed through at once. Of several entries for one token the newest gives the
+//! value, and their kinds, from the newest to the oldest, say what they come to. On the
+//! base nothing is compared: each entry knows where it lies there, so the base's records
+//! between two entries go over as they are.
 
 use super::entry::Entry;
 use super::part::Part;
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, Merged};
-use crate::token::Record;
+use crate::segment::layer::Layer;
+use crate::token::{Record, TokenId};
 
-/// Records of an older part that are looked at at a time.
+/// Records of a part that are looked at at a time.
 const RUN_RECORDS: usize = 4_096;
 
-/// The entries of both, in the order of their tokens; what two entries for one token come
-/// to is said by their kinds. `base_position` says where an older one lies in the base.
-pub(super) fn merged(
-    newer: &[Entry],
-    older: &Part,
-    base_position: impl Fn(usize, &Record) -> Result<usize>,
-) -> Result<Vec<Entry>> {
-    let mut merged = Vec::with_capacity(newer.len() + older.len());
-    let mut newer = newer.iter().peekable();
-    let mut position = 0;
-    while position < older.len() {
-        let run = older.first_run(&(position..older.len()), RUN_RECORDS)?;
-        for record in run {
-            let kind = older.kind(position)?;
-            while let Some(entry) = newer.next_if(|newer| newer.record.token < record.token) {
-                merged.push(*entry);
-            }
-            match newer.next_if(|newer| newer.record.token == record.token) {
+/// Gives the entries of parts, newest first, each token once and in order, with what was
+/// done to it below all of them.
+pub(super) fn merge(
+    base: &Layer,
+    parts: &[Part],
+    visit: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let cursors: Result<Vec<_>> = parts.iter().map(Cursor::new).collect();
+    let mut cursors: Vec<_> = cursors?;
+    cursors.retain(|cursor| cursor.next.is_some());
+    while let Some(next) = next(&cursors) {
+        let token = next.record.token;
+        let mut merged: Option<Entry> = None;
+        let mut is_over = false;
+        // Those before it have none of this token.
+        for cursor in &mut cursors[next.cursor..] {
+            let Some(record) = cursor.next.filter(|record| record.token == token) else { continue };
+            let kind = cursor.part.kind(cursor.position)?;
+            merged = match merged {
                 None => {
-                    let base_position = base_position(position, record)?;
-                    merged.push(Entry { record: *record, kind, base_position });
+                    let base_position = cursor.base_position(base, record)?;
+                    Some(Entry { record: *record, kind, base_position })
                 }
                 Some(newer) => match newer.kind.over(kind) {
-                    Merged::Entry(kind) => merged.push(Entry { kind, ..*newer }),
-                    Merged::Nothing => {}
+                    Merged::Entry(kind) => Some(Entry { kind, ..newer }),
+                    Merged::Nothing => None,
                     Merged::Impossible => return Err(impossible(record, kind, newer.kind)),
                 },
-            }
-            position += 1;
+            };
+            cursor.advance()?;
+            is_over |= cursor.next.is_none();
+        }
+        if is_over {
+            cursors.retain(|cursor| cursor.next.is_some());
+        }
+        if let Some(entry) = merged {
+            visit(entry)?;
         }
     }
-    merged.extend(newer);
-    Ok(merged)
+    Ok(())
+}
+
+/// What entries come to that lie above the base, in order, and the base.
+pub(super) struct OverBase<'a> {
+    base: &'a Layer,
+    /// Records of the base before this one were given.
+    position: usize,
+}
+
+impl<'a> OverBase<'a> {
+    pub(super) fn new(base: &'a Layer) -> Self {
+        Self { base, position: 0 }
+    }
+
+    /// Gives all records up to the next entry's, and that.
+    pub(super) fn push(
+        &mut self,
+        entry: &Entry,
+        visit: &mut dyn FnMut(&Record) -> Result<()>,
+    ) -> Result<()> {
+        self.pass_to(entry.base_position, visit)?;
+        if entry.kind != Kind::Fresh {
+            let token = &entry.record.token;
+            if self.base.record(self.position)?.is_none_or(|record| record.token != *token) {
+                return Err(not_there(token));
+            }
+            self.position += 1;
+        }
+        match entry.kind {
+            Kind::Fresh | Kind::Update => visit(&entry.record),
+            Kind::Tombstone => Ok(()),
+        }
+    }
+
+    /// Gives the records after the last entry.
+    pub(super) fn finish(mut self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
+        self.pass_to(self.base.len(), visit)
+    }
+
+    fn pass_to(
+        &mut self,
+        position: usize,
+        visit: &mut dyn FnMut(&Record) -> Result<()>,
+    ) -> Result<()> {
+        while self.position < position {
+            let run = self.base.first_run(&(self.position..position), RUN_RECORDS)?;
+            run.iter().try_for_each(&mut *visit)?;
+            self.position += run.len().max(1);
+        }
+        Ok(())
+    }
+}
+
+/// Where a merge has come to in a part.
+struct Cursor<'a> {
+    part: &'a Part,
+    position: usize,
+    /// The record there.
+    next: Option<&'a Record>,
+    /// Those that follow.
+    run: &'a [Record],
+}
+
+impl<'a> Cursor<'a> {
+    fn new(part: &'a Part) -> Result<Self> {
+        let mut cursor = Self { part, position: 0, next: None, run: &[] };
+        cursor.take()?;
+        Ok(cursor)
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.position += 1;
+        self.take()
+    }
+
+    fn take(&mut self) -> Result<()> {
+        if self.run.is_empty() {
+            self.run = self.part.first_run(&(self.position..self.part.len()), RUN_RECORDS)?;
+        }
+        self.next = self.run.split_off_first();
+        Ok(())
+    }
+
+    /// Where the next record lies in the base.
+    fn base_position(&self, base: &Layer, record: &Record) -> Result<usize> {
+        match self.part.outline().and_then(|outline| outline.base_position(self.position)) {
+            Some(base_position) => Ok(base_position),
+            None => Ok(base.find(&record.token)?.position),
+        }
+    }
+}
+
+/// The smallest token that comes next, and the first cursor that has it.
+struct Next<'a> {
+    record: &'a Record,
+    cursor: usize,
+}
+
+#[inline]
+fn next<'a>(cursors: &[Cursor<'a>]) -> Option<Next<'a>> {
+    let mut smallest: Option<Next<'a>> = None;
+    for (cursor, record) in cursors.iter().map(|cursor| cursor.next).enumerate() {
+        if let Some(record) = record
+            && smallest.as_ref().is_none_or(|smallest| record.token < smallest.record.token)
+        {
+            smallest = Some(Next { record, cursor });
+        }
+    }
+    smallest
 }
 
 #[cold]
 fn impossible(record: &Record, older: Kind, newer: Kind) -> Error {
-    Error::from(Damage {
-        path: "memory".into(),
-        part: "kinds",
-        offset: 0,
-        expected: format!("what can follow {older:?} for token {}", record.token),
-        found: format!("{newer:?}"),
-    })
+    damaged(format!("what can follow {older:?} for token {}", record.token), format!("{newer:?}"))
+}
+
+#[cold]
+fn not_there(token: &TokenId) -> Error {
+    damaged(format!("token {token} in the bottom layer"), "no such token".into())
+}
+
+fn damaged(expected: String, found: String) -> Error {
+    Error::from(Damage { path: "memory".into(), part: "kinds", offset: 0, expected, found })
 }

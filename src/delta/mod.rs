@@ -13,7 +13,9 @@
 
 pub(crate) mod entry;
 pub(crate) mod filter;
+pub(crate) mod flush;
 pub(crate) mod image;
+pub(crate) mod layers;
 mod merge;
 pub(crate) mod outline;
 pub(crate) mod part;
@@ -25,11 +27,11 @@ use std::collections::btree_map;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::entry::Entry;
-use self::filter::Filter;
+use self::entry::{Entry, LookedUp, Newest};
+use self::flush::{Flush, Flushed};
 use self::image::Image;
-use self::merge::merged;
-use self::outline::Outline;
+use self::layers::{Layers, Outlined, look_below, outline};
+use self::merge::merge;
 use self::part::{Part, newest};
 use crate::error::Result;
 use crate::format::kinds::{Kind, Merged};
@@ -39,7 +41,7 @@ use crate::options::Verification;
 use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
 use crate::segment::layer::Layer;
 use crate::segment::reader::Segment;
-use crate::token::{BlockTime, Record, TokenId};
+use crate::token::{Record, TokenId};
 
 /// Entries of an image at the most, but for what a single commit adds.
 const IMAGE_ENTRIES: usize = 1_024;
@@ -48,29 +50,14 @@ const IMAGE_ENTRIES: usize = 1_024;
 /// as large: each entry is copied about so many times for each sixteenfold growth.
 const GROWTH: usize = 16;
 
-/// What was written above the layers on disk.
+/// What was written above the layers on disk, and these.
 pub(crate) struct Delta {
-    base: Arc<Layer>,
-    filter: Arc<Filter>,
+    layers: Layers,
+    /// What is being written to a layer: parts, newest first, which change no more.
+    sealed: Vec<Part>,
     newest: BTreeMap<TokenId, Newest>,
     /// What has outgrown the map, newest first: images, then segments in memory.
     older: Vec<Part>,
-}
-
-/// What was done to a token last.
-#[derive(Clone, Copy)]
-struct Newest {
-    value: BlockTime,
-    kind: Kind,
-    base_position: usize,
-}
-
-/// What a token maps to, and its place in the layer below.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct LookedUp {
-    /// Number of records of the base with smaller tokens.
-    pub(crate) base_position: usize,
-    pub(crate) value: Option<BlockTime>,
 }
 
 /// An entry whose kind cannot be, given the one below it.
@@ -78,26 +65,31 @@ pub(crate) struct LookedUp {
 pub(crate) struct Impossible;
 
 impl Delta {
-    /// Nothing above a layer.
-    pub(crate) fn new(base: Arc<Layer>) -> Self {
-        let filter = Arc::new(Filter::new(base.len()));
-        Self { base, filter, newest: BTreeMap::new(), older: Vec::new() }
+    /// Nothing above layers.
+    pub(crate) fn new(layers: Layers) -> Self {
+        Self { layers, sealed: Vec::new(), newest: BTreeMap::new(), older: Vec::new() }
+    }
+
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
     }
 
     pub(crate) fn base(&self) -> &Arc<Layer> {
-        &self.base
+        self.layers.base()
     }
 
-    pub(crate) fn filter(&self) -> &Arc<Filter> {
-        &self.filter
-    }
-
-    /// Whether there are no entries.
+    /// Whether there are no entries but those that are sealed.
     pub(crate) fn is_empty(&self) -> bool {
         self.newest.is_empty() && self.older.is_empty()
     }
 
-    /// Number of entries; a token may have one in the map and some in older parts.
+    /// Number of entries that are sealed, counted likewise.
+    pub(crate) fn sealed_len(&self) -> usize {
+        self.sealed.iter().map(Part::len).sum()
+    }
+
+    /// Number of entries but those that are sealed. A token may have one in the map and some
+    /// in older parts.
     pub(crate) fn len(&self) -> usize {
         self.newest.len() + self.older.iter().map(Part::len).sum::<usize>()
     }
@@ -106,18 +98,21 @@ impl Delta {
     pub(crate) fn look_up(&self, token: &TokenId, below: LookedUp) -> Result<LookedUp> {
         let value = if let Some(Newest { value, kind, .. }) = self.newest.get(token) {
             (*kind != Kind::Tombstone).then_some(*value)
-        } else if self.may_hold(token, below.base_position)
-            && let Some((record, kind)) = newest(&self.older, token)?
-        {
+        } else if !self.may_hold(token, below.base_position) {
+            below.value
+        } else if let Some((record, kind)) = match newest(&self.older, token)? {
+            None => newest(&self.sealed, token)?,
+            found => found,
+        } {
             (kind != Kind::Tombstone).then(|| record.value())
         } else {
-            below.value
+            return self.layers.look_up_above(token, below);
         };
         Ok(LookedUp { value, ..below })
     }
 
     fn may_hold(&self, token: &TokenId, base_position: usize) -> bool {
-        self.filter.may_hold(token.suffix(), base_position..=base_position)
+        self.layers.filter().may_hold(token.suffix(), base_position..=base_position)
     }
 
     /// Enters what a commit did to a token.
@@ -125,7 +120,7 @@ impl Delta {
         let Entry { record, kind, base_position } = *entry;
         let token = record.token;
         // Before any reader can see the entry.
-        self.filter.insert(token.suffix(), base_position);
+        self.layers.filter().insert(token.suffix(), base_position);
         let newest = |kind| Newest { value: record.value(), kind, base_position };
         match self.newest.entry(token) {
             btree_map::Entry::Vacant(vacant) => {
@@ -144,35 +139,34 @@ impl Delta {
         Ok(())
     }
 
-    /// Enters what a log says of a token, if it can be. All that was entered before is in
-    /// the map.
+    /// Enters what a log says of a token, if it can be.
     pub(crate) fn replay(
         &mut self,
         record: &Record,
         kind: Kind,
     ) -> Result<std::result::Result<(), Impossible>> {
-        let below = self.base.find(&record.token)?;
-        let is_first = !self.newest.contains_key(&record.token);
-        if is_first && below.record.is_some() != (kind != Kind::Fresh) {
+        let before = self.look_up(&record.token, look_below(self.base(), &record.token)?)?;
+        if before.value.is_some() != (kind != Kind::Fresh) {
             return Ok(Err(Impossible));
         }
-        let base_position = below.position;
+        let base_position = before.base_position;
         Ok(self.apply(&Entry { record: *record, kind, base_position }))
     }
 
-    /// What readers are to see from now on, newest first.
+    /// What readers are to see from now on above the layers, newest first.
     pub(crate) fn freeze(&mut self) -> Vec<Part> {
-        let mut parts = Vec::with_capacity(1 + self.older.len());
+        let mut parts = Vec::with_capacity(1 + self.older.len() + self.sealed.len());
         if !self.newest.is_empty() {
             let image = Image::new(self.newest_entries().map(|entry| (entry.record, entry.kind)));
-            let outline = outline(&self.base, self.newest_entries());
-            parts.push(Part::Image(Arc::new(image), outline));
+            let entries: Vec<_> = self.newest_entries().map(outlined).collect();
+            parts.push(Part::Image(Arc::new(image), outline(self.base(), &entries)));
         }
         parts.extend_from_slice(&self.older);
         if self.newest.len() > IMAGE_ENTRIES {
             self.newest.clear();
             self.older.clone_from(&parts);
         }
+        parts.extend_from_slice(&self.sealed);
         parts
     }
 
@@ -190,15 +184,17 @@ impl Delta {
             count += 1;
         }
         let parts = self.older.get(..count)?.to_vec();
-        (count > 0).then(|| Merge { base: Arc::clone(&self.base), parts })
+        (count > 0).then(|| Merge { base: Arc::clone(self.base()), parts })
     }
 
     /// Puts what a merge came to in the place of what was merged, unless that is there no
-    /// more.
+    /// more, or lies above another base.
     pub(crate) fn install(&mut self, merge: &Merge, merged: Option<Part>) {
         let Some(first) = merge.parts.first() else { return };
         let start = self.older.iter().position(|part| part.is_same(first));
-        if let Some(start) = start {
+        if let Some(start) = start
+            && Arc::ptr_eq(&merge.base, self.base())
+        {
             self.older.splice(start..start + merge.parts.len(), merged);
         }
     }
@@ -212,18 +208,52 @@ impl Delta {
         Ok(())
     }
 
-    fn newest_entries(&self) -> impl ExactSizeIterator<Item = Entry> {
-        self.newest.iter().map(|(token, Newest { value, kind, base_position })| Entry {
-            record: Record::new(*token, *value),
-            kind: *kind,
-            base_position: *base_position,
-        })
+    /// Begins anew: all entries so far change no more until they are in a layer. Nothing
+    /// else must be sealed.
+    pub(crate) fn seal(&mut self) {
+        // Those that are sealed already come last.
+        self.sealed = self.freeze();
+        self.newest.clear();
+        self.older.clear();
     }
 
-    /// All entries in the order of their tokens, each token once, with what it did to the
-    /// layers on disk.
+    /// The flush of what is sealed, together with so many of the newest layers.
+    pub(crate) fn to_flush(&self, layers: usize) -> Flush {
+        Flush::new(&self.layers, &self.sealed, layers)
+    }
+
+    /// What has outgrown the map and is not sealed.
+    pub(crate) fn older(&self) -> &[Part] {
+        &self.older
+    }
+
+    /// Goes on above what a flush made, which has the sealed entries in a layer.
+    pub(crate) fn install_flushed(&mut self, flushed: &Flushed) -> Result<()> {
+        let layers = flushed.layers().clone();
+        if !Arc::ptr_eq(layers.base(), self.base()) {
+            let older: Result<_> = self.older.iter().map(|part| flushed.moved(part)).collect();
+            self.older = older?;
+            for (token, newest) in &mut self.newest {
+                *newest = layers.placed(token, *newest)?;
+            }
+        }
+        self.layers = layers;
+        self.sealed.clear();
+        Ok(())
+    }
+
+    fn newest_entries(&self) -> impl ExactSizeIterator<Item = Entry> {
+        self.newest.iter().map(|(token, newest)| newest.of(*token))
+    }
+
+    /// All entries but those that are sealed, in the order of their tokens, each token once,
+    /// with what it did to all below.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
-        merged_all(&self.base, self.newest_entries().collect(), &self.older)
+        let image = Image::new(self.newest_entries().map(|entry| (entry.record, entry.kind)));
+        let entries: Vec<_> = self.newest_entries().map(outlined).collect();
+        let mut parts = vec![Part::Image(Arc::new(image), outline(self.base(), &entries))];
+        parts.extend_from_slice(&self.older);
+        merged(self.base(), &parts)
     }
 }
 
@@ -236,28 +266,24 @@ pub(crate) struct Merge {
 impl Merge {
     /// What they come to: a segment in memory, or nothing.
     pub(crate) fn run(&self) -> Result<Option<Part>> {
-        let entries = merged_all(&self.base, Vec::new(), &self.parts)?;
-        let outline = outline(&self.base, entries.iter().copied());
+        let entries = merged(&self.base, &self.parts)?;
+        let outlined: Vec<_> = entries.iter().copied().map(outlined).collect();
+        let outline = outline(&self.base, &outlined);
         Ok(memory_layer(&entries)?.map(|layer| Part::Layer(Arc::new(layer), outline)))
     }
 }
 
-fn outline(base: &Layer, entries: impl Iterator<Item = Entry>) -> Option<Arc<Outline>> {
-    let entries =
-        entries.map(|entry| (entry.base_position, entry.record.token.suffix(), entry.kind));
-    Outline::new(base.len(), entries).map(Arc::new)
+fn outlined(entry: Entry) -> Outlined {
+    (entry.base_position, entry.record.token.suffix(), entry.kind)
 }
 
 /// The entries of all, each token once.
-fn merged_all(base: &Layer, mut entries: Vec<Entry>, older: &[Part]) -> Result<Vec<Entry>> {
-    for part in older {
-        entries = merged(&entries, part, |position, record| {
-            match part.outline().and_then(|outline| outline.base_position(position)) {
-                Some(base_position) => Ok(base_position),
-                None => Ok(base.find(&record.token)?.position),
-            }
-        })?;
-    }
+fn merged(base: &Layer, parts: &[Part]) -> Result<Vec<Entry>> {
+    let mut entries = Vec::with_capacity(parts.iter().map(Part::len).sum());
+    merge(base, parts, &mut |entry| {
+        entries.push(entry);
+        Ok(())
+    })?;
     Ok(entries)
 }
 

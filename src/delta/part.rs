@@ -32,6 +32,22 @@ impl Part {
         }
     }
 
+    /// The layer, if it is one.
+    pub(crate) fn layer(&self) -> Option<&Arc<Layer>> {
+        match self {
+            Self::Image(..) => None,
+            Self::Layer(layer, _) => Some(layer),
+        }
+    }
+
+    /// The same with another outline.
+    pub(super) fn with_outline(&self, outline: Option<Arc<Outline>>) -> Self {
+        match self {
+            Self::Image(image, _) => Self::Image(Arc::clone(image), outline),
+            Self::Layer(layer, _) => Self::Layer(Arc::clone(layer), outline),
+        }
+    }
+
     /// Whether both are one, not only alike.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {

@@ -8,6 +8,7 @@ use super::part::{Part, newest};
 use super::*;
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
+use crate::token::BlockTime;
 
 fn record(token: TokenId, time: u64) -> Record {
     Record::new(token, BlockTime::new(time.into(), time))
@@ -18,18 +19,17 @@ fn entry(record: Record, kind: Kind) -> Entry {
     Entry { record, kind, base_position: 0 }
 }
 
-/// A layer of fresh entries.
-fn base_of(tokens: &[TokenId]) -> Arc<Layer> {
+/// Nothing above a layer of fresh entries.
+fn delta_over(tokens: &[TokenId]) -> Delta {
     let entries: Vec<_> =
         tokens.iter().map(|token| entry(record(*token, 0), Kind::Fresh)).collect();
-    Arc::new(memory_layer(&entries).unwrap().unwrap_or_default())
+    let layer = memory_layer(&entries).unwrap().map(Arc::new);
+    Delta::new(Layers::new(layer.into_iter().collect()).unwrap())
 }
 
 /// What a token maps to.
 fn look_up(delta: &Delta, token: &TokenId) -> LookedUp {
-    let found = delta.base().find(token).unwrap();
-    let value = found.record.map(Record::value);
-    delta.look_up(token, LookedUp { base_position: found.position, value }).unwrap()
+    delta.look_up(token, look_below(delta.base(), token).unwrap()).unwrap()
 }
 
 /// Puts or removes, as a commit of one operation does.
@@ -76,7 +76,7 @@ fn what_was_done_to_a_token_is_what_is_said_of_it() {
     for family in KeyFamily::ALL {
         let tokens = family.generate(6_000, 1);
         let below: Vec<_> = tokens.iter().copied().step_by(3).collect();
-        let mut delta = Delta::new(base_of(&below));
+        let mut delta = delta_over(&below);
         let mut model: Model = below.into_iter().map(|token| (token, 0)).collect();
         let below = model.clone();
         let mut random = Random::new("delta", 1);
@@ -126,7 +126,7 @@ fn what_was_done_to_a_token_is_what_is_said_of_it() {
 #[test]
 fn what_is_undone_leaves_nothing() {
     let token = TokenId::from(7);
-    let mut delta = Delta::new(base_of(&[]));
+    let mut delta = delta_over(&[]);
     for time in 0..10_000 {
         change(&mut delta, token, Some(time));
         change(&mut delta, token, None);
@@ -155,7 +155,7 @@ fn parts_are_few() {
     for last in (1..shuffled.len()).rev() {
         shuffled.swap(last, random.below(last as u64 + 1) as usize);
     }
-    let mut delta = Delta::new(base_of(&[]));
+    let mut delta = delta_over(&[]);
     for (count, token) in shuffled.into_iter().enumerate() {
         change(&mut delta, token, Some(1));
         if count % 6 == 0 {
@@ -173,7 +173,7 @@ fn parts_are_few() {
 fn others_write_while_parts_are_merged() {
     for family in KeyFamily::ALL {
         let tokens = family.generate(9_000, 1);
-        let mut delta = Delta::new(base_of(&tokens[..tokens.len() / 3]));
+        let mut delta = delta_over(&tokens[..tokens.len() / 3]);
         let mut model: Model = tokens[..tokens.len() / 3].iter().map(|token| (*token, 0)).collect();
         let mut random = Random::new("merging", 1);
         let mut merging: Option<(Merge, Option<Part>)> = None;
@@ -205,14 +205,14 @@ fn others_write_while_parts_are_merged() {
 /// What was merged for a delta that is no more is forgotten.
 #[test]
 fn a_merge_that_comes_too_late_does_nothing() {
-    let mut delta = Delta::new(base_of(&[]));
+    let mut delta = delta_over(&[]);
     for token in KeyFamily::Uniform.generate(IMAGE_ENTRIES + 1, 1) {
         change(&mut delta, token, Some(1));
     }
     delta.freeze();
     let merge = delta.to_merge().unwrap();
     let merged = merge.run().unwrap();
-    let mut other = Delta::new(base_of(&[]));
+    let mut other = delta_over(&[]);
     other.install(&merge, merged.clone());
     assert!(other.is_empty());
     delta.install(&merge, merged.clone());
@@ -225,11 +225,12 @@ fn a_merge_that_comes_too_late_does_nothing() {
 #[test]
 fn entries_that_cannot_follow_one_another_are_refused() {
     let token = TokenId::from(7);
-    let mut delta = Delta::new(base_of(&[]));
+    let mut delta = delta_over(&[]);
     assert_eq!(delta.apply(&entry(record(token, 1), Kind::Fresh)), Ok(()));
     assert_eq!(delta.apply(&entry(record(token, 2), Kind::Fresh)), Err(Impossible));
     let older = memory_layer(&[entry(record(token, 1), Kind::Tombstone)]).unwrap().unwrap();
-    let older = Part::Layer(Arc::new(older), None);
-    let merged = merged(&[entry(record(token, 2), Kind::Update)], &older, |_, _| Ok(0));
+    let newer = memory_layer(&[entry(record(token, 2), Kind::Update)]).unwrap().unwrap();
+    let parts = [newer, older].map(|layer| Part::Layer(Arc::new(layer), None));
+    let merged = merged(delta.base(), &parts);
     assert!(matches!(merged, Err(crate::error::Error::Damaged(_))));
 }

@@ -289,6 +289,11 @@ pub(crate) struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
+    /// Whether this is a mark.
+    pub(crate) fn is_empty(self) -> bool {
+        self.records.is_empty()
+    }
+
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'a Record, Kind)> {
         self.records.iter().zip(self.kinds.iter().filter_map(|tag| kind(*tag)))
     }

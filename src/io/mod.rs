@@ -8,6 +8,7 @@ pub(crate) mod disk;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod random;
+pub(crate) mod unfinished;
 #[cfg(test)]
 pub(crate) mod watched;
 

@@ -28,6 +28,7 @@ use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
 use crate::format::manifest::SegmentEntry;
 use crate::format::names::{segment_name, temporary_name};
 use crate::io::disk::RealDisk;
+use crate::io::unfinished::Unfinished;
 use crate::io::{Disk, DiskFile};
 use crate::manifest::sync_names;
 use crate::progress::Phase;
@@ -99,7 +100,7 @@ fn load_within(
     let temporary = temporary.as_ref().map_or(disk, |disk| disk);
     let name = segment_name(ids.segment_id);
     let load = Load { disk, temporary, ids, memory, options, name: temporary_name(&name) };
-    let mut unfinished = Unfinished { disk, names: vec![&load.name, &name] };
+    let unfinished = Unfinished::new(disk, vec![&load.name, &name]);
     if options.temporary_directory.is_some() {
         // Better known now than when it is needed.
         RunsWriter::new(temporary)?;
@@ -110,23 +111,8 @@ fn load_within(
         disk.rename(&load.name, &name).map_err(Error::io("rename", &path))?;
         sync_names(disk)?;
     }
-    unfinished.names.clear();
+    unfinished.keep();
     Ok((entry, report))
-}
-
-/// Names that are removed when the load ends before it is finished, be it by a panic.
-struct Unfinished<'a> {
-    disk: &'a dyn Disk,
-    names: Vec<&'a str>,
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        for name in &self.names {
-            // Whether this works does not matter: the next writer removes them as well.
-            let _ = self.disk.unlink(name);
-        }
-    }
 }
 
 /// A load under way.

@@ -5,6 +5,7 @@
 //! what a crash left in it may be torn, or be in the page cache and not on the disk.
 
 pub(crate) mod read;
+pub(crate) mod tail;
 #[cfg(test)]
 mod tests;
 pub(crate) mod write;

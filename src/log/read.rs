@@ -8,7 +8,7 @@
 //! not, and from the log that follows.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Damage, Error, Result};
 use crate::format::log::{BLOCK_LEN, Entries, FrameHeader, LogEntry, Salt, decode_header};
@@ -26,10 +26,46 @@ pub(crate) struct LogEnd {
     /// Bytes from there to the last one that is not zero: what a crash left of frames
     /// that were not acknowledged.
     pub(crate) cut_bytes: u64,
+    /// Where the next commit goes: a mark at the end makes room for it.
+    pub(crate) next_commit: FramePlace,
+}
+
+/// Where a frame is to be, and what comes before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FramePlace {
+    pub(crate) sequence: u64,
+    pub(crate) offset: u64,
+    /// The checksum of the frame before, or of the log's header.
+    pub(crate) previous: u32,
+}
+
+impl FramePlace {
+    /// The frame at the start of some bytes, if it is the one that is to be there, and
+    /// where the next one is to be.
+    pub(super) fn frame<'a>(&self, bytes: &'a [u8], salt: Salt) -> Option<(Entries<'a>, Self)> {
+        let header = FrameHeader::decode(bytes, salt)?;
+        if (header.sequence, header.previous) != (self.sequence, self.previous) {
+            return None;
+        }
+        let next = Self {
+            sequence: self.sequence.checked_add(1)?,
+            offset: self.offset + header.frame_len() as u64,
+            previous: header.checksum,
+        };
+        Some((header.entries(bytes, salt)?, next))
+    }
 }
 
 /// The bytes of a log that the manifest names.
 pub(crate) fn read_file(disk: &dyn Disk, entry: &LogEntry) -> Result<Vec<u8>> {
+    let (file, path) = open(disk, entry)?;
+    let mut bytes = vec![0; entry.file_len as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
+    Ok(bytes)
+}
+
+/// Opens a log that the manifest names.
+pub(super) fn open(disk: &dyn Disk, entry: &LogEntry) -> Result<(Box<dyn DiskFile>, PathBuf)> {
     let name = log_name(entry.log_id);
     let path = disk.path_of(&name);
     let damaged = |expected: String, found: String| {
@@ -47,9 +83,7 @@ pub(crate) fn read_file(disk: &dyn Disk, entry: &LogEntry) -> Result<Vec<u8>> {
         let (expected, found) = (entry.file_len, len);
         return Err(damaged(format!("{expected} bytes"), format!("{found} bytes")));
     }
-    let mut bytes = vec![0; len as usize];
-    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-    Ok(bytes)
+    Ok((file, path))
 }
 
 /// Whether an open log has commits, and so was named by a manifest once.
@@ -76,21 +110,21 @@ pub(crate) fn read_frames(
     visit: &mut dyn FnMut(u64, Entries<'_>) -> Result<()>,
 ) -> Result<LogEnd> {
     let salt = entry.salt;
-    let mut previous = decode_header(bytes, store_id, entry, path)?;
-    let mut sequence = entry.first_sequence;
-    let mut offset = BLOCK_LEN;
-    let rest = |offset: usize| bytes.get(offset..).unwrap_or(&[]);
-    while until != Some(sequence)
-        && let Some(header) = FrameHeader::decode(rest(offset), salt)
-        && (header.sequence, header.previous) == (sequence, previous)
-        && let Some(entries) = header.entries(rest(offset), salt)
-        && let Some(next) = sequence.checked_add(1)
+    let previous = decode_header(bytes, store_id, entry, path)?;
+    let (sequence, offset) = (entry.first_sequence, BLOCK_LEN as u64);
+    let mut place = FramePlace { sequence, offset, previous };
+    let mut next_commit = place;
+    let rest = |offset: u64| bytes.get(offset as usize..).unwrap_or(&[]);
+    while until != Some(place.sequence)
+        && let Some((entries, next)) = place.frame(rest(place.offset), salt)
     {
-        visit(offset as u64, entries)?;
-        previous = header.checksum;
-        sequence = next;
-        offset += header.frame_len();
+        if !entries.is_empty() {
+            next_commit = next;
+        }
+        visit(place.offset, entries)?;
+        place = next;
     }
+    let FramePlace { sequence, offset, .. } = place;
     let tail = rest(offset);
     let durable = if let Some(next) = until {
         // This log was synced before the next one was begun.
@@ -104,7 +138,7 @@ pub(crate) fn read_frames(
         return Err(Error::from(Damage {
             path: path.to_path_buf(),
             part: "log frame",
-            offset: offset as u64,
+            offset,
             expected: format!("frame {sequence}, as frames up to {known} were on disk"),
             found: match FrameHeader::decode(tail, salt) {
                 Some(header) if header.sequence == sequence => "one with other entries".into(),
@@ -115,7 +149,7 @@ pub(crate) fn read_frames(
     }
     let used = tail.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let cut_bytes = if until.is_none() { used as u64 } else { 0 };
-    Ok(LogEnd { next_sequence: sequence, offset: offset as u64, cut_bytes })
+    Ok(LogEnd { next_sequence: sequence, offset, cut_bytes, next_commit })
 }
 
 /// Up to where frames were durable, by the header at the start of a block, if there is one.

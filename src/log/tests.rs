@@ -84,10 +84,10 @@ fn frames_come_back_in_order() {
     let (end, found) = read(&bytes, None).unwrap();
     assert_eq!(found, frames);
     let offset = offsets[7] as u64 + 512;
-    assert_eq!(end, LogEnd { next_sequence: 48, offset, cut_bytes: 0 });
+    assert_eq!((end.next_sequence, end.offset, end.cut_bytes), (48, offset, 0));
     let (end, found) = read(&bytes, Some(43)).unwrap();
     assert_eq!(found, frames[..3]);
-    assert_eq!(end, LogEnd { next_sequence: 43, offset: offsets[3] as u64, cut_bytes: 0 });
+    assert_eq!((end.next_sequence, end.offset, end.cut_bytes), (43, offsets[3] as u64, 0));
 }
 
 #[test]

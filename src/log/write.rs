@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_no_space};
 use crate::format::kinds::Kind;
 use crate::format::log::{BLOCK_LEN, LogEntry, Salt, encode_frame, encode_header, frame_len};
 use crate::format::names::log_name;
@@ -165,10 +165,8 @@ impl Log {
 }
 
 fn no_space(source: io::Error, needed: u64, path: &std::path::Path) -> Error {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::NoSpace { path: path.to_path_buf(), needed, source }
-        }
-        _ => Error::io("allocate", path)(source),
+    if is_no_space(&source) {
+        return Error::NoSpace { path: path.to_path_buf(), needed, source };
     }
+    Error::io("allocate", path)(source)
 }

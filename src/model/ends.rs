@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
+use super::counts::Counts;
 use super::history::{Crash, Found};
 use super::machine::Machine;
 use super::operation::Question;
@@ -10,6 +11,7 @@ use super::place::Place;
 use super::reads::{ask, is_same};
 use crate::error::Error;
 use crate::store::Store;
+use crate::store::monitor::Background;
 use crate::testing::answers::{Outcome, answer, same};
 use crate::testing::sim::SimDisk;
 use crate::token::TokenId;
@@ -17,6 +19,9 @@ use crate::token::TokenId;
 /// A disk that remembers more operations than this is exchanged for one that does not, when
 /// the store is closed.
 const REMEMBERED_OPERATIONS: usize = 6_000;
+
+/// Stores that are open for reading at the most.
+const READERS_MAX: usize = 3;
 
 impl Machine {
     /// Opens the store for reading and writing. Where a fault may strike, it may fail, and
@@ -73,8 +78,12 @@ impl Machine {
 
     pub(super) fn reopen(&mut self) -> Outcome {
         let begins = self.place.operations();
+        let failed = matches!(self.store().stat().background, Background::Failed(_));
         let closed = self.store.take().map_or(Ok(()), Store::close);
         match closed {
+            Err(Error::Io { .. } | Error::NoSpace { .. }) if failed => {
+                self.counts.add("ends that told of a flush that failed");
+            }
             Ok(()) if self.poisoned.is_none() => {
                 self.history.synced(begins, self.place.operations());
                 self.counts.add("clean ends");
@@ -90,6 +99,7 @@ impl Machine {
             && self.poisoned.is_none()
         {
             self.place = Place::Simulated(SimDisk::with_files(disk.files()));
+            self.readers.clear();
             self.is_armed = false;
             self.history.all_is_durable(0);
         }
@@ -123,10 +133,55 @@ impl Machine {
         let looks_same = is_same(&snapshot, &self.model);
         same(format_args!("a reader sees the same"), Ok(looks_same), &true)?;
         ask(&snapshot, &self.model, question, &mut self.counts)?;
+        let refreshed = answer(format_args!("refreshing"), store.refresh());
+        same(format_args!("something new"), refreshed.or(Ok(false)), &false)?;
         let refused = matches!(store.remove(&TokenId::MIN), Err(Error::Unwritable { .. }));
         same(format_args!("a reader writes nothing"), Ok(refused), &true)?;
         self.counts.add("stores opened for reading");
+        if self.readers.len() == READERS_MAX {
+            self.readers.remove(READERS_MAX / 2);
+        }
+        self.readers.push((store, Arc::clone(&self.model)));
         Ok(())
+    }
+
+    /// Has a store that is open for reading look for what is new.
+    pub(super) fn refresh(&mut self, index: usize, question: &Question) -> Outcome {
+        if self.readers.is_empty() || self.poisoned.is_some() {
+            return Ok(());
+        }
+        let index = index % self.readers.len();
+        let begins = self.place.operations();
+        let (store, model) = &mut self.readers[index];
+        let before = store.stat();
+        match store.refresh() {
+            Err(Error::Io { .. }) if self.is_armed => {
+                self.counts.add("refreshes that failed");
+                let snapshot = store.snapshot();
+                return same(format_args!("as before"), Ok(is_same(&snapshot, model)), &true);
+            }
+            refreshed => {
+                let is_new = answer(format_args!("refresh"), refreshed)?;
+                self.counts.add_if("refreshes that found something", is_new);
+                self.counts.add_if("refreshes over a flush", store.stat().layers > before.layers);
+            }
+        }
+        *model = Arc::clone(&self.model);
+        same(format_args!("traces left"), Ok(self.place.operations() - begins), &0)?;
+        let snapshot = store.snapshot();
+        let looks_same = is_same(&snapshot, &self.model);
+        same(format_args!("a reader sees the same after a refresh"), Ok(looks_same), &true)?;
+        ask(&snapshot, &self.model, question, &mut self.counts)
+    }
+
+    /// Asks a store that is open for reading, whatever was done since it was refreshed.
+    pub(super) fn ask_reader(&mut self, index: usize, question: &Question) -> Outcome {
+        if self.readers.is_empty() {
+            return Ok(());
+        }
+        let (store, model) = &self.readers[index % self.readers.len()];
+        self.counts.add("questions to readers");
+        ask(&store.snapshot(), model, question, &mut Counts::default())
     }
 
     /// The moment so many operations ago, as far back as is remembered.
@@ -141,6 +196,7 @@ impl Machine {
         let durable = *self.history.allowed(moment, Crash::PowerFailure).start();
         let killed = disk.killed(moment);
         self.store = None;
+        self.readers.clear();
         self.place = Place::Simulated(killed);
         self.is_armed = false;
         self.open()?;
@@ -163,6 +219,7 @@ impl Machine {
         let allowed = self.history.allowed(moment, Crash::PowerFailure);
         let image = disk.crash(moment, seed);
         self.store = None;
+        self.readers.clear();
         self.is_armed = false;
         self.place = Place::Simulated(image.clone());
         if seed.is_multiple_of(4) {

@@ -14,6 +14,7 @@ use super::state::{Applied, Change, Model, When};
 use crate::backend::TokenStorageBackend;
 use crate::backend::redb::ReDbTokens;
 use crate::batch::{Batch, Condition};
+use crate::compact::policy::LAYERS_MAX;
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::format::names::{LOCK, MANIFEST, is_log, is_segment};
@@ -21,6 +22,8 @@ use crate::load::options::LoadOptions;
 use crate::options::{Durability, Options};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
+use crate::store::monitor::Background;
+use crate::store::stat::{LayerStat, Stat};
 use crate::testing::answers::{Outcome, answer, same};
 use crate::testing::keys::with_values;
 use crate::testing::sim::{Effect, Fault, SimDisk};
@@ -39,6 +42,8 @@ pub struct Machine {
     pub(super) model: Arc<Model>,
     pub(super) history: History,
     pub(super) kept: Vec<Kept>,
+    /// Stores that are open for reading, and what each of them should hold.
+    pub(super) readers: Vec<(Store, Arc<Model>)>,
     /// Number of batches so far.
     pub(super) commits: u64,
     /// A fault may strike.
@@ -130,7 +135,12 @@ impl Loaded {
             }
         };
         let plan = &self.plan;
-        let options = Options::new().log_bytes(plan.log_bytes);
+        let mut options =
+            Options::new().log_bytes(plan.log_bytes).delta_entries(plan.delta_entries);
+        if let Home::Simulated = plan.home {
+            // So that the same choices lead to the same operations on the disk.
+            options = options.inline();
+        }
         let store = answer(format_args!("opening the store"), place.open(&options))?;
         let history = History::new(place.operations());
         Ok(Machine {
@@ -141,6 +151,7 @@ impl Loaded {
             model: Arc::new(Model::new(self.base.iter().copied())),
             history,
             kept: Vec::new(),
+            readers: Vec::new(),
             commits: 0,
             is_armed: false,
             may_have_leftovers: false,
@@ -204,6 +215,7 @@ impl Machine {
             Operation::Commit { changes, durability } => self.commit(changes, *durability),
             Operation::Single(change) => self.single(change),
             Operation::Sync => self.sync(),
+            Operation::Flush => self.flush(),
             Operation::Ask(question) => self.ask(question),
             Operation::AskAll => self.ask_all(),
             Operation::Keep => {
@@ -224,6 +236,8 @@ impl Machine {
             }
             Operation::Reopen => self.reopen(),
             Operation::Look(question) => self.look(question),
+            Operation::Refresh(index, question) => self.refresh(*index, question),
+            Operation::AskReader(index, question) => self.ask_reader(*index, question),
             Operation::Kill { ago } => self.kill(*ago),
             Operation::PowerFailure { ago, seed, again } => self.power_failure(*ago, *seed, *again),
             Operation::Fault { .. } => {
@@ -288,6 +302,7 @@ impl Machine {
         self.counts.add_if("writes", !changes.is_empty());
         let begins = self.place.operations();
         let before = self.store().stat();
+        let parts_before = self.store().snapshot().view().delta_parts();
         let mut committed = commit(self.store());
         if let (Err(Error::NoSpace { .. }), true) = (&committed, self.is_armed) {
             self.counts.add("commits without space");
@@ -298,6 +313,12 @@ impl Machine {
         let question = format_args!("commit");
         let found = match committed {
             Err(Error::Unwritable { .. }) if self.poisoned.is_some() => return self.refused(),
+            // A flush on the way there did not know what the disk has.
+            Err(Error::Unwritable { .. }) if self.is_armed => {
+                self.counts.add("commits that met a flush of unknown outcome");
+                self.poison(None);
+                return Ok(());
+            }
             Err(Error::OutcomeUnknown { .. }) if self.is_armed && self.poisoned.is_none() => {
                 let mut maybe = Model::clone(&self.model);
                 let is_other = !maybe.apply(changes).undo.is_empty();
@@ -338,14 +359,13 @@ impl Machine {
         same(format_args!("tokens of stat"), Ok(after.tokens), &(self.model.len() as u64))?;
         self.counts.add_if("rotations", after.log_bytes != before.log_bytes);
         self.counts.add_if("rotations that dropped logs", after.log_bytes < before.log_bytes);
-        // No batch takes away more entries than it has, unless parts were merged.
-        self.counts.add_if("merges of memory segments", after.delta + entries < before.delta);
-        self.counts.add_if(
-            "commits with a token in several parts",
-            after.delta > self.model.kinds.len() as u64,
-        );
-        let parts = self.store().snapshot().view().parts().len();
+        let flushed = after.flushes > before.flushes;
+        self.counts.add_if("commits that flushed", flushed);
+        self.counts.add_if("commits over several layers", after.layers > 1);
+        self.counts.add_if("merges of layers", flushed && after.layers < before.layers);
+        let parts = self.store().snapshot().view().delta_parts();
         self.counts.add_if("commits over several memory segments", parts > 2);
+        self.counts.add_if("merges of memory segments", parts < parts_before && !flushed);
         Ok(())
     }
 
@@ -363,6 +383,33 @@ impl Machine {
                 Ok(())
             }
         }
+    }
+
+    fn flush(&mut self) -> Outcome {
+        let begins = self.place.operations();
+        let before = self.store().stat();
+        match self.store().flush() {
+            Err(Error::Unwritable { .. }) if self.poisoned.is_some() => return self.refused(),
+            Err(Error::OutcomeUnknown { .. } | Error::Unwritable { .. })
+                if self.is_armed && self.poisoned.is_none() =>
+            {
+                self.poison(None);
+                return Ok(());
+            }
+            Err(Error::Io { .. } | Error::NoSpace { .. }) if self.is_armed => {
+                self.counts.add("flushes that failed");
+                let stat = self.store().stat();
+                return same(format_args!("tokens"), Ok(stat.tokens), &before.tokens);
+            }
+            flushed => answer(format_args!("flush"), flushed)?,
+        }
+        self.history.synced(begins, self.place.operations());
+        let stat = self.store().stat();
+        self.counts.add_if("flushes", stat.flushes > before.flushes);
+        self.counts.add_if("flushes that merged layers", stat.layers < before.layers);
+        same(format_args!("delta after a flush"), Ok(stat.delta), &0)?;
+        same(format_args!("tokens of all layers"), Ok(tokens_of(&stat)), &stat.tokens)?;
+        same(format_args!("tokens"), Ok(stat.tokens), &(self.model.len() as u64))
     }
 
     fn poison(&mut self, maybe: Option<Model>) {
@@ -425,8 +472,11 @@ impl Machine {
         if let Question::Stat = question {
             let stat = self.store().stat();
             same(format_args!("tokens of stat"), Ok(stat.tokens), &(self.model.len() as u64))?;
-            let least = self.model.kinds.len() as u64;
-            same(format_args!("delta of stat"), Ok(stat.delta.max(least)), &stat.delta)?;
+            if stat.delta == 0 {
+                same(format_args!("tokens of all layers"), Ok(tokens_of(&stat)), &stat.tokens)?;
+            }
+            let layers_max = LAYERS_MAX as u64;
+            same(format_args!("few layers"), Ok(stat.layers.max(layers_max)), &layers_max)?;
         }
         Ok(())
     }
@@ -501,6 +551,9 @@ impl Machine {
 
     /// The store's files are those that it says it has.
     pub(super) fn check_files(&self) -> Outcome {
+        while self.store().stat().background == Background::Flushing {
+            std::thread::yield_now();
+        }
         let (mut log_bytes, mut segment_bytes, mut others) = (0, 0, Vec::new());
         for (name, len) in self.place.file_lens() {
             if is_log(&name) {
@@ -516,4 +569,10 @@ impl Machine {
         same(format_args!("bytes of logs"), Ok(log_bytes), &stat.log_bytes)?;
         same(format_args!("bytes of segments"), Ok(segment_bytes), &stat.segment_bytes)
     }
+}
+
+/// Tokens, if there are none but in layers.
+fn tokens_of(stat: &Stat) -> u64 {
+    let count = |layer: &LayerStat| layer.fresh.cast_signed() - layer.tombstones.cast_signed();
+    stat.each_layer.iter().map(count).sum::<i64>().cast_unsigned()
 }

@@ -21,6 +21,7 @@ pub(super) enum Operation {
     /// By `put`, `set` or `remove`.
     Single(Change),
     Sync,
+    Flush,
     Ask(Question),
     /// Everything, in more than one way.
     AskAll,
@@ -33,8 +34,12 @@ pub(super) enum Operation {
     Drop(usize),
     /// Closes the store and opens it again.
     Reopen,
-    /// Opens the store for reading while it is open for writing.
+    /// Opens the store for reading while it is open for writing, and keeps it open.
     Look(Question),
+    /// Has one that was opened for reading look for what is new.
+    Refresh(usize, Question),
+    /// Asks one as it is.
+    AskReader(usize, Question),
     /// Kills the process, so many operations of the disk ago, or fewer.
     Kill {
         ago: usize,
@@ -101,7 +106,7 @@ pub(super) struct Drawer {
 /// Tokens of which half of all changes are made: so they meet again soon.
 const HOT: u64 = 24;
 
-/// Where it is calm, only one opening in so many takes place.
+/// Where it is calm, only one opening or flush in so many takes place.
 const CALM: u64 = 32;
 
 impl Drawer {
@@ -113,8 +118,10 @@ impl Drawer {
     pub(super) fn draw(&mut self, source: &mut dyn Source) -> Operation {
         match source.below(1_000) {
             0..410 => self.commit(source),
-            410..530 => Operation::Single(self.plain_change(source)),
-            530..538 => Operation::Sync,
+            410..520 => Operation::Single(self.plain_change(source)),
+            524..528 => Operation::Sync,
+            528..534 => Operation::Refresh(source.below(256) as usize, self.question(source)),
+            534..538 => Operation::AskReader(source.below(256) as usize, self.question(source)),
             993..998 if self.has_faults => fault(source),
             538..930 | 993..999 => Operation::Ask(self.question(source)),
             930..932 => Operation::AskAll,
@@ -122,9 +129,10 @@ impl Drawer {
             942..975 => Operation::AskKept(source.below(256) as usize, self.question(source)),
             975..977 => Operation::AskAllOfKept(source.below(256) as usize),
             977..982 => Operation::Drop(source.below(256) as usize),
-            982..985 | 988..993 if self.is_calm && source.below(CALM) != 0 => {
+            520..524 | 982..985 | 988..993 if self.is_calm && source.below(CALM) != 0 => {
                 Operation::Ask(self.question(source))
             }
+            520..524 => Operation::Flush,
             982..985 => Operation::Reopen,
             985..988 => Operation::Look(self.question(source)),
             988..990 => Operation::Kill { ago: ago(source) },

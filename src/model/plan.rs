@@ -20,11 +20,14 @@ pub struct Plan {
     pub spared: usize,
     /// Bytes of a log.
     pub log_bytes: u64,
+    /// Entries of the delta at the most.
+    pub delta_entries: usize,
     /// Changes of a batch at the most.
     pub batch_max: u64,
     /// Whether the disk fails at times.
     pub has_faults: bool,
-    /// Whether the store is opened anew less often, so that more collects in its memory.
+    /// Whether the store is opened anew and flushed less often, so that more collects in its
+    /// memory.
     pub is_calm: bool,
     /// Where the store is.
     pub home: Home,
@@ -48,6 +51,7 @@ impl Default for Plan {
             base: 250,
             spared: 1,
             log_bytes: Options::LOG_BYTES_MIN,
+            delta_entries: Options::DELTA_ENTRIES,
             batch_max: 500,
             has_faults: false,
             is_calm: false,

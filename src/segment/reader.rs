@@ -101,6 +101,11 @@ impl<B: AsRef<[u8]>> Segment<B> {
         &self.path
     }
 
+    /// Bytes of one of its sections.
+    pub(crate) fn section_len(&self, id: SectionId) -> u64 {
+        self.layout.section(id).len as u64
+    }
+
     /// Bytes of the whole file.
     pub fn file_len(&self) -> u64 {
         self.layout.file_len as u64

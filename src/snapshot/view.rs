@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::challenge::Direction;
 use crate::delta::filter::Filter;
+use crate::delta::layers::Layers;
 use crate::delta::part::{Part, newest};
 use crate::error::Result;
 use crate::format::kinds::Kind;
@@ -26,6 +27,8 @@ pub(crate) struct View {
     pub(super) base: Arc<Layer>,
     pub(super) parts: Vec<Part>,
     pub(super) filter: Arc<Filter>,
+    /// So many parts are of the delta; the others are layers on disk.
+    delta: usize,
     len: u64,
 }
 
@@ -78,10 +81,23 @@ impl Side {
 }
 
 impl View {
-    /// A view of parts, newest first, above a base. For each entry in the parts the
-    /// filter was told of its suffix and base position before.
-    pub(crate) fn new(base: Arc<Layer>, parts: Vec<Part>, filter: Arc<Filter>) -> Result<Self> {
-        let parts: Vec<_> = parts.into_iter().filter(|part| part.len() > 0).collect();
+    /// A view of layers and of what the delta has above them, newest first.
+    pub(crate) fn new(layers: &Layers, delta: Vec<Part>) -> Result<Self> {
+        let (base, filter) = (Arc::clone(layers.base()), Arc::clone(layers.filter()));
+        Self::of_parts(base, delta, layers.upper(), filter)
+    }
+
+    /// A view of parts, newest first, above a base, first those of the delta. For each entry
+    /// in them the filter was told of its suffix and base position before.
+    pub(super) fn of_parts(
+        base: Arc<Layer>,
+        mut parts: Vec<Part>,
+        upper: &[Part],
+        filter: Arc<Filter>,
+    ) -> Result<Self> {
+        parts.retain(|part| part.len() > 0);
+        let delta = parts.len();
+        parts.extend(upper.iter().filter(|part| part.len() > 0).cloned());
         let (mut entries, mut net) = (base.len(), 0i64);
         for part in &parts {
             entries += part.len();
@@ -89,22 +105,36 @@ impl View {
         }
         // Kinds that lie make no more tokens than there are entries.
         let len = plus(base.len(), net).min(entries as u64);
-        Ok(Self { base, parts, filter, len })
+        Ok(Self { base, parts, filter, delta, len })
     }
 
     /// A view of a base alone.
     #[cfg(test)]
     pub(crate) fn of_base(base: Arc<Layer>) -> Self {
         let len = base.len() as u64;
-        Self { base, parts: Vec::new(), filter: Arc::new(Filter::new(0)), len }
+        Self { base, parts: Vec::new(), filter: Arc::new(Filter::new(0)), delta: 0, len }
     }
 
+    /// Number of entries above the layers on disk; a token may have several.
+    pub(crate) fn delta_len(&self) -> usize {
+        self.parts.iter().take(self.delta).map(Part::len).sum()
+    }
+
+    /// Number of parts above the layers on disk.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn delta_parts(&self) -> usize {
+        self.delta
+    }
+
+    /// The layers on disk, newest first.
+    pub(crate) fn layers(&self) -> impl DoubleEndedIterator<Item = &Arc<Layer>> {
+        let upper = self.parts.iter().skip(self.delta).filter_map(Part::layer);
+        upper.chain((self.base.len() > 0).then_some(&self.base))
+    }
+
+    /// The bottom layer.
     pub(crate) fn base(&self) -> &Arc<Layer> {
         &self.base
-    }
-
-    pub(crate) fn parts(&self) -> &[Part] {
-        &self.parts
     }
 
     /// Number of tokens.

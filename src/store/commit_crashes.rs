@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use super::crashes::ERRORS;
 use super::*;
+use crate::compact::policy::LAYERS_MAX;
 use crate::format::names::{is_log, is_segment};
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
@@ -22,26 +23,41 @@ const TOKENS: usize = 160;
 /// Images of each moment of each recovery.
 const RECOVERY_IMAGES: usize = 4;
 
+/// Of so many images one's recovery is tried at every moment.
+const RECOVERED_ONE_OF: u64 = 8;
+
 type State = BTreeMap<TokenId, BlockTime>;
 
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Batch, Durability),
     Sync,
+    Flush,
     /// Closed and opened again.
     Reopen,
 }
 
-fn options() -> Options {
-    Options::new().log_bytes(Options::LOG_BYTES_MIN)
+/// What is flushed is flushed while others commit, or always at the same point.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Flushes {
+    Background,
+    Inline,
 }
 
-fn create(disk: &SimDisk) -> Result<Store> {
-    Store::create_on(disk.clone(), &options())
+fn options(flushes: Flushes) -> Options {
+    let options = Options::new().log_bytes(Options::LOG_BYTES_MIN);
+    match flushes {
+        Flushes::Background => options,
+        Flushes::Inline => options.inline(),
+    }
+}
+
+fn create(disk: &SimDisk, flushes: Flushes) -> Result<Store> {
+    Store::create_on(disk.clone(), &options(flushes))
 }
 
 fn open(disk: &SimDisk) -> Result<Store> {
-    Store::open_on(disk.clone(), &options())
+    Store::open_on(disk.clone(), &options(Flushes::Inline))
 }
 
 fn token(id: u64) -> TokenId {
@@ -117,6 +133,34 @@ fn script() -> Vec<Step> {
     steps
 }
 
+/// Flushes with little between them: so many that layers are merged, and the base with
+/// them, and what was flushed is changed and removed.
+fn flushes_script() -> Vec<Step> {
+    let mut random = Random::new("flushes", 1);
+    let mut steps = Vec::new();
+    for round in 0..9 {
+        let mut batch = Batch::new();
+        for time in 0..3 {
+            batch.put(token(random.below(20)), value(100 * round + time));
+        }
+        batch.remove(token(random.below(20)));
+        let durability = if round % 2 == 0 { Durability::Buffered } else { Durability::Synced };
+        steps.push(Step::Commit(batch, durability));
+        if round != 4 {
+            steps.push(Step::Flush);
+        }
+        if round == 5 {
+            steps.push(Step::Reopen);
+        }
+    }
+    // What is left comes to nothing.
+    let mut all = Batch::new();
+    (0..20).for_each(|id| _ = all.remove(token(id)));
+    steps.push(Step::Commit(all, Durability::Buffered));
+    steps.push(Step::Flush);
+    steps
+}
+
 /// What a batch makes of a state.
 fn after(state: &State, batch: &Batch) -> State {
     let mut state = state.clone();
@@ -134,21 +178,18 @@ fn after(state: &State, batch: &Batch) -> State {
 /// What was done, and what each moment may lead to.
 struct Played {
     disk: SimDisk,
-    /// Logs that there were at a time, at the most.
-    logs_max: usize,
     states: Vec<State>,
     /// By the number of operations on the disk before it.
     allowed: Vec<RangeInclusive<usize>>,
 }
 
-fn play(steps: &[Step]) -> Played {
+fn play(steps: &[Step], flushes: Flushes) -> Played {
     let disk = SimDisk::default();
-    let mut store = Some(create(&disk).unwrap());
+    let mut store = Some(create(&disk, flushes).unwrap());
     let mut states = vec![State::new()];
     let created = disk.operations();
     let mut durable = 0;
     let mut allowed = vec![0..=0; created];
-    let mut logs_max = 0;
     for step in steps {
         let before = durable;
         match step {
@@ -163,19 +204,24 @@ fn play(steps: &[Step]) -> Played {
                 store.as_ref().unwrap().sync().unwrap();
                 durable = states.len() - 1;
             }
+            Step::Flush => {
+                store.as_ref().unwrap().flush().unwrap();
+                durable = states.len() - 1;
+            }
             Step::Reopen => {
                 store.take().unwrap().close().unwrap();
                 durable = states.len() - 1;
-                store = Some(open(&disk).unwrap());
+                store = Some(Store::open_on(disk.clone(), &options(flushes)).unwrap());
             }
         }
         assert!(contents(store.as_ref().unwrap()) == states[states.len() - 1]);
-        logs_max = logs_max.max(disk.list().unwrap().iter().filter(|name| is_log(name)).count());
         allowed.resize(disk.operations(), before..=states.len() - 1);
     }
-    allowed.push(durable..=states.len() - 1);
-    drop(store);
-    Played { disk, logs_max, states, allowed }
+    // What is done in the background is done by then.
+    store.take().unwrap().close().unwrap();
+    allowed.resize(disk.operations(), durable..=states.len() - 1);
+    allowed.push(states.len() - 1..=states.len() - 1);
+    Played { disk, states, allowed }
 }
 
 /// All that a store holds, read in more than one way.
@@ -203,14 +249,39 @@ fn recover(disk: &SimDisk) -> Option<State> {
     let names = disk.list().unwrap();
     let named = manifest::read(disk).unwrap().unwrap();
     assert_eq!(names.iter().filter(|name| is_log(name)).count(), named.logs.len());
-    assert_eq!(names.iter().filter(|name| is_segment(name)).count(), 0);
-    assert_eq!(names.len(), 2 + named.logs.len(), "{names:?}");
+    let segments = named.layers.iter().flatten().count();
+    assert_eq!(names.iter().filter(|name| is_segment(name)).count(), segments);
+    assert_eq!(names.len(), 2 + named.logs.len() + segments, "{names:?}");
     Some(contents(&store))
 }
 
 #[test]
 fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
-    let Played { disk, logs_max, states, allowed } = play(&script());
+    crash_at_every_moment(&script(), Flushes::Inline);
+}
+
+#[test]
+fn a_crash_in_a_flush_leaves_all_that_was_acknowledged() {
+    let played = crash_at_every_moment(&flushes_script(), Flushes::Inline);
+    assert!(most(&played, is_segment) > LAYERS_MAX, "no layers were merged");
+}
+
+#[test]
+fn a_crash_in_a_flush_in_the_background_leaves_all_that_was_acknowledged() {
+    let played = crash_at_every_moment(&script(), Flushes::Background);
+    assert!(most(&played, is_log) > 1, "nothing was committed while something was sealed");
+}
+
+/// How many files there were at a time, at the most.
+fn most(played: &Played, is_it: fn(&str) -> bool) -> usize {
+    let names = |moment| played.disk.killed(moment).list().unwrap();
+    let count = |moment| names(moment).iter().filter(|name| is_it(name)).count();
+    (0..played.allowed.len()).map(count).max().unwrap_or(0)
+}
+
+fn crash_at_every_moment(steps: &[Step], flushes: Flushes) -> Played {
+    let played = play(steps, flushes);
+    let Played { disk, states, allowed } = &played;
     let (mut images, mut recoveries, mut found_states) = (0, 0, vec![0; states.len()]);
     let mut random = Random::new("recoveries", 1);
     for (moment, allowed) in allowed.iter().enumerate() {
@@ -226,6 +297,9 @@ fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
                 panic!("moment {moment}: state {other:?}, not one of {allowed:?}");
             };
             found_states[number] += 1;
+            if random.below(RECOVERED_ONE_OF) > 0 {
+                continue;
+            }
             for at in 0..=image.operations() {
                 for crashed in image.some_images(at, RECOVERY_IMAGES, random.number()) {
                     recoveries += 1;
@@ -237,20 +311,20 @@ fn a_crash_leaves_all_that_was_acknowledged_and_no_half_commit() {
     println!("{images} images of {} moments, {recoveries} of their recoveries", allowed.len());
     println!("times that each state was found: {found_states:?}");
     assert!(images > 1_000 && recoveries > 10_000, "{images} {recoveries}");
-    assert!(logs_max > 1, "no log was followed by another one");
     // Of states that are the same the first one is counted.
     let are_found = found_states
         .iter()
         .enumerate()
         .all(|(number, times)| *times > 0 || states[..number].contains(&states[number]));
     assert!(are_found, "{found_states:?}");
+    played
 }
 
 /// A process is killed, what it left is opened, perhaps written to, and then the power
 /// fails: what was seen once stays.
 #[test]
 fn what_was_opened_after_a_kill_outlives_the_power() {
-    let Played { disk, allowed, states, .. } = play(&script());
+    let Played { disk, allowed, states } = play(&script(), Flushes::Inline);
     let mut images = 0;
     for (moment, allowed) in allowed.iter().enumerate() {
         for commits in [false, true] {
@@ -278,13 +352,22 @@ fn what_was_opened_after_a_kill_outlives_the_power() {
 /// there afterwards is what it said.
 #[test]
 fn an_error_at_any_call_is_reported_and_loses_nothing() {
-    let steps = script();
+    fail_at_every_call(&script());
+}
+
+/// Of a flush as well: what could not be flushed is still there, and flushed the next time.
+#[test]
+fn an_error_at_any_call_of_a_flush_is_reported_and_loses_nothing() {
+    fail_at_every_call(&flushes_script());
+}
+
+fn fail_at_every_call(steps: &[Step]) {
     let (mut runs, mut unknown, mut no_space, mut refused, mut images) = (0, 0, 0, 0, 0);
     for (errno, effect) in ERRORS {
         for lasts in [false, true] {
             for at in 0.. {
                 let disk = SimDisk::default();
-                let mut store = create(&disk).unwrap();
+                let mut store = create(&disk, Flushes::Inline).unwrap();
                 let at = disk.operations() + at;
                 let fault = Fault::at_operation(at).errno(errno).effect(effect);
                 disk.fail(if lasts { fault.lasting() } else { fault });
@@ -292,7 +375,7 @@ fn an_error_at_any_call_is_reported_and_loses_nothing() {
                 let mut state = State::new();
                 // What may be there as well, if the outcome is not known.
                 let mut maybe: Option<State> = None;
-                for step in &steps {
+                for step in steps {
                     let result = match step {
                         Step::Commit(batch, durability) => {
                             let next = after(&state, batch);
@@ -304,6 +387,7 @@ fn an_error_at_any_call_is_reported_and_loses_nothing() {
                             }
                             result
                         }
+                        Step::Flush => store.flush(),
                         Step::Sync | Step::Reopen => store.sync(),
                     };
                     match result {

@@ -7,8 +7,10 @@ use std::ops::ControlFlow;
 
 use super::*;
 use crate::format::names::is_segment;
+use crate::load::options::{LoadOptions, LoadReport};
 use crate::testing::keys::KeyFamily;
 use crate::testing::sim::{Effect, Fault, SimDisk};
+use crate::token::Record;
 use crate::token::{BlockTime, TokenId};
 
 const RECORDS: usize = 40;

@@ -1,10 +1,11 @@
 //! Opening the segments that the manifest names.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::error::{Damage, Error, Result};
 use crate::format::manifest::{ManifestContents, SegmentEntry};
-use crate::format::names::{MANIFEST, segment_name};
+use crate::format::names::segment_name;
 use crate::format::segment::header_checksum;
 use crate::io::Disk;
 use crate::io::map::Bytes;
@@ -12,25 +13,15 @@ use crate::options::Verification;
 use crate::segment::layer::Layer;
 use crate::segment::reader::Segment;
 
-/// Opens all that the manifest names.
+/// Opens all layers that the manifest names, newest first, but for those that are open.
 pub(super) fn open_layers(
     disk: &dyn Disk,
     contents: &ManifestContents,
     verification: Verification,
-) -> Result<Layer> {
-    let [entries] = contents.layers.as_slice() else {
-        if contents.layers.is_empty() {
-            return Ok(Layer::default());
-        }
-        return Err(Error::from(Damage {
-            path: disk.path_of(MANIFEST),
-            part: "manifest",
-            offset: 0,
-            expected: "at most one layer".into(),
-            found: format!("{} layers", contents.layers.len()),
-        }));
-    };
-    if let Some(entry) = entries.iter().find(|entry| entry.updates > 0 || entry.tombstones > 0) {
+    open: &[Arc<Layer>],
+) -> Result<Vec<Arc<Layer>>> {
+    let mut bottom = contents.layers.last().into_iter().flatten();
+    if let Some(entry) = bottom.find(|entry| entry.updates > 0 || entry.tombstones > 0) {
         return Err(Error::from(Damage {
             path: disk.path_of(&segment_name(entry.segment_id)),
             part: "kinds",
@@ -39,13 +30,21 @@ pub(super) fn open_layers(
             found: format!("{} updates and {} tombstones", entry.updates, entry.tombstones),
         }));
     }
-    let segments: Result<Vec<_>> =
-        entries.iter().map(|entry| open_segment(disk, entry, verification)).collect();
-    Ok(Layer::new(segments?))
+    let layer = |entries: &Vec<SegmentEntry>| {
+        let is_it = |layer: &&Arc<Layer>| {
+            layer.segments().iter().map(Segment::entry).eq(entries.iter().cloned())
+        };
+        if let Some(layer) = open.iter().find(is_it) {
+            return Ok(Arc::clone(layer));
+        }
+        let segments = entries.iter().map(|entry| open_segment(disk, entry, verification));
+        Ok(Arc::new(Layer::new(segments.collect::<Result<_>>()?)))
+    };
+    contents.layers.iter().map(layer).collect()
 }
 
 /// Opens a segment and makes sure that it is the one that the manifest means.
-fn open_segment(
+pub(super) fn open_segment(
     disk: &dyn Disk,
     entry: &SegmentEntry,
     verification: Verification,

@@ -1,44 +1,44 @@
 //! The store: a directory of segments and the manifest that names them.
 
+mod bulk;
 #[cfg(test)]
 mod commit_crashes;
 #[cfg(test)]
 mod crashes;
 mod directory;
 mod layers;
+pub(crate) mod monitor;
 mod published;
+mod reader;
 mod resolve;
+pub(crate) mod stat;
 #[cfg(test)]
 mod tests;
+pub(crate) mod verify;
 mod writer;
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::directory::{create_directory, lock, refuse_occupied};
 use self::layers::open_layers;
+use self::monitor::Monitor;
 use self::published::Published;
-use self::writer::{State, Writer, frozen, merged_and_frozen};
+use self::reader::Reader;
+use self::writer::Writer;
 use crate::batch::{Batch, Committed};
-use crate::delta::Delta;
-use crate::error::{Damage, Error, Result};
+use crate::delta::layers::Layers;
+use crate::error::{Error, Result};
 use crate::format::manifest::ManifestContents;
-use crate::format::names::{LOCK, MANIFEST, segment_name};
+use crate::format::names::{LOCK, MANIFEST};
 use crate::io::Disk;
 use crate::io::disk::RealDisk;
 use crate::io::random::random_bytes;
-use crate::load::load_segment;
-use crate::load::options::{LoadOptions, LoadReport};
 use crate::manifest;
-use crate::options::{Durability, Options, Verification};
-use crate::progress::{OnProgress, Phase, Progress};
-use crate::recover::{Recovery, check_logs, refuse_older, replay};
-use crate::segment::builder::SegmentIds;
-use crate::segment::reader::Segment;
+use crate::options::{Durability, Options};
+use crate::recover::{Recovery, refuse_older, replay};
 use crate::snapshot::Snapshot;
-use crate::token::{BlockTime, Record, TokenId};
+use crate::token::{BlockTime, TokenId};
 
 /// A store of tokens in a directory.
 ///
@@ -90,60 +90,26 @@ struct Inner {
     disk: Arc<dyn Disk>,
     options: Options,
     published: Arc<Published>,
-    /// `None` where there is no right to write.
-    writer: Option<Writer>,
+    access: Access,
+    monitor: Arc<Monitor>,
     recovery: Recovery,
-    /// Of a store that is only read.
-    log_bytes: u64,
+}
+
+/// What may be done to a store.
+enum Access {
+    Write(Arc<Writer>),
+    Read(Box<Reader>),
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(writer) = &self.writer {
+        if let Access::Write(writer) = &self.access {
             // Who wants to know closes the store.
             if let Err(error) = writer.close() {
                 ::log::warn!("closing {}: {error}", self.disk.path().display());
             }
         }
     }
-}
-
-/// What a store consists of, in figures.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Stat {
-    /// Tokens, exactly.
-    pub tokens: u64,
-    /// Layers on disk.
-    pub layers: u64,
-    /// Segment files.
-    pub segments: u64,
-    /// Entries that are in memory and in the log, but in no segment yet.
-    pub delta: u64,
-    /// Bytes of all segment files.
-    pub segment_bytes: u64,
-    /// Bytes of all logs.
-    pub log_bytes: u64,
-    /// Bytes of segment files for each token; `None` if there are no tokens.
-    pub bytes_per_token: Option<f64>,
-    /// What opening the store found in its logs.
-    pub recovery: Recovery,
-}
-
-/// What [`Store::verify`] found.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct VerifyReport {
-    /// Segments checked.
-    pub segments: u64,
-    /// Records in them.
-    pub records: u64,
-    /// Bytes of their files.
-    pub bytes: u64,
-    /// Commits in the logs checked.
-    pub commits: u64,
-    /// All damage that was found, up to a thousand places in each file.
-    pub damages: Vec<Damage>,
 }
 
 impl Store {
@@ -184,7 +150,7 @@ impl Store {
             }
             return Err(error);
         }
-        Self::with(&disk, options, contents, Some(lock))
+        Self::open_locked(disk, options, contents, lock)
     }
 
     /// Opens a store for reading and writing.
@@ -213,7 +179,7 @@ impl Store {
         disk.sync_directory().map_err(Error::io("sync", disk.path()))?;
         // What was read before the lock was taken may be outdated.
         let contents = read()?;
-        Self::with(&disk, options, contents, Some(lock))
+        Self::open_locked(disk, options, contents, lock)
     }
 
     /// Opens a store, or creates it where the directory is empty or does not exist.
@@ -240,38 +206,46 @@ impl Store {
 
     pub(crate) fn open_read_only_on(disk: impl Disk + 'static, options: &Options) -> Result<Self> {
         let disk: Arc<dyn Disk> = Arc::new(disk);
-        read_steadily(disk.as_ref(), |contents| Self::with(&disk, options, contents, None))
+        let monitor = Arc::new(Monitor::default());
+        let (reader, recovery) =
+            Reader::open(disk.as_ref(), options.verification, Arc::clone(&monitor))?;
+        let (options, published) = (options.clone(), Arc::clone(reader.published()));
+        let access = Access::Read(Box::new(reader));
+        let inner = Inner { disk, options, published, access, monitor, recovery };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    fn with(
-        disk: &Arc<dyn Disk>,
+    fn open_locked(
+        disk: Arc<dyn Disk>,
         options: &Options,
         contents: ManifestContents,
-        lock: Option<Box<dyn Send + Sync>>,
+        lock: Box<dyn Send + Sync>,
     ) -> Result<Self> {
         manifest::refuse_foreign(disk.as_ref(), &contents)?;
         refuse_older(disk.as_ref(), &contents)?;
-        let base = open_layers(disk.as_ref(), &contents, options.verification)?;
-        let mut replayed = replay(disk.as_ref(), &contents, Arc::new(base))?;
-        let (recovery, log_bytes) = (replayed.recovery, replayed.log_bytes);
+        let layers = open_layers(disk.as_ref(), &contents, options.verification, &[])?;
+        let replayed = replay(disk.as_ref(), &contents, Layers::new(layers)?)?;
+        let recovery = replayed.recovery;
         if recovery.cut_bytes > 0 {
             let Recovery { commits, cut_bytes } = recovery;
             let path = disk.path().display();
             ::log::warn!("{path}: {commits} commits read, {cut_bytes} bytes of others left out");
         }
-        let (published, writer) = match lock {
-            None => (Arc::new(Published::new(merged_and_frozen(&mut replayed.delta)?)), None),
-            Some(lock) => {
-                // Only now that the store is known to be whole; and before files are made
-                // whose names may be taken.
-                let contents = manifest::remove_leftovers(disk.as_ref(), contents)?;
-                let writer = Writer::new(Arc::clone(disk), lock, options, contents, replayed)?;
-                (Arc::clone(writer.published()), Some(writer))
-            }
-        };
-        let options = options.clone();
-        let disk = Arc::clone(disk);
-        let inner = Inner { disk, options, published, writer, recovery, log_bytes };
+        // Only now that the store is known to be whole; and before files are made whose
+        // names may be taken.
+        let contents = manifest::remove_leftovers(disk.as_ref(), contents)?;
+        let monitor = Arc::new(Monitor::default());
+        let writer = Writer::new(
+            Arc::clone(&disk),
+            lock,
+            options,
+            contents,
+            replayed,
+            Arc::clone(&monitor),
+        )?;
+        let (options, published) = (options.clone(), Arc::clone(writer.published()));
+        let access = Access::Write(writer);
+        let inner = Inner { disk, options, published, access, monitor, recovery };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -286,12 +260,36 @@ impl Store {
     }
 
     /// The right to write, if there is one.
-    fn writer(&self, operation: &'static str) -> Result<&Writer> {
-        self.inner.writer.as_ref().ok_or_else(|| Error::Unwritable {
-            operation,
-            path: self.path().into(),
-            reason: "it was opened read-only",
-        })
+    fn writer(&self, operation: &'static str) -> Result<&Arc<Writer>> {
+        match &self.inner.access {
+            Access::Write(writer) => Ok(writer),
+            Access::Read(_) => Err(Error::Unwritable {
+                operation,
+                path: self.path().into(),
+                reason: "it was opened read-only",
+            }),
+        }
+    }
+
+    /// Looks for what others committed since this store was opened
+    /// [for reading](Self::open_read_only), or since the last refresh, and says whether
+    /// there is anything. Snapshots that were taken before stay as they are.
+    ///
+    /// A commit may be seen shortly before it is durable, and after a crash, which it did not
+    /// survive, be gone. A store that is open for writing always has the newest.
+    ///
+    /// Takes time in proportion to what was committed since; where logs were exchanged
+    /// meanwhile, to what is in the new ones and in layers that are new.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_read_only`](Self::open_read_only). What was read before can be read
+    /// on.
+    pub fn refresh(&self) -> Result<bool> {
+        match &self.inner.access {
+            Access::Write(_) => Ok(false),
+            Access::Read(reader) => reader.refresh(self.inner.disk.as_ref()),
+        }
     }
 
     /// Makes all changes of a batch together.
@@ -360,164 +358,22 @@ impl Store {
         self.writer("sync")?.sync()
     }
 
-    /// Fills an empty store with records in any order.
+    /// Writes all that was committed to a layer, and waits until that is done. A store does so
+    /// by itself, in the background, when its [log](Options::log_bytes) or its
+    /// [delta](Options::delta_entries) is full; what is in a layer need not be read from logs
+    /// when the store is opened again.
     ///
-    /// Of several records with one token the newest is kept, and of several with the
-    /// same time the first. When this returns, everything is on disk; when it fails,
-    /// nothing of it is, nor visible, but for [`Error::OutcomeUnknown`].
-    ///
-    /// Takes no more memory than [`LoadOptions::memory_bytes`] allows, and a thousandth of
-    /// the size of the store. What does not fit is written twice, and some of it three
-    /// times where it is fifty times as much or more; what comes in order is written once.
+    /// Takes time in proportion to the delta, and to the layers that are taken into the
+    /// new one.
     ///
     /// # Errors
     ///
-    /// What the input yields; [`Error::Unwritable`] if the store is open read-only, holds
-    /// tokens already, gets some meanwhile, or is being loaded into;
-    /// [`Error::MemoryTooSmall`];
-    /// [`Error::TooManyRecords`]; [`Error::Interrupted`];
-    /// [`Error::Io`]; [`Error::OutcomeUnknown`], after which the store is only read until
-    /// it is opened anew.
-    pub fn bulk_load(
-        &self,
-        records: impl IntoIterator<Item = Result<Record>>,
-        options: &LoadOptions<'_>,
-    ) -> Result<LoadReport> {
-        let writer = self.writer(LOAD)?;
-        writer.refuse_forked(LOAD)?;
-        let disk = self.inner.disk.as_ref();
-        let ids = self.begin_load(&mut writer.state())?;
-        // However this ends, be it by a panic of the input.
-        let _loading = Loading { writer };
-        let name = segment_name(ids.segment_id);
-        let loaded = load_segment(disk, ids, records, options);
-        let (entry, report) = writer.settle(&mut writer.state(), loaded, &name)?;
-        let Some(entry) = entry else {
-            return Ok(report);
-        };
-        let mut state = writer.idle(writer.state());
-        // What was just written need not be read at once to be checked.
-        let verification = match self.inner.options.verification {
-            Verification::OnOpen => Verification::FirstTouch,
-            other => other,
-        };
-        let opened = self.refuse_tokens(&state).and_then(|()| {
-            let mut contents = manifest::next(disk, &state.contents)?;
-            contents.layers = vec![vec![entry]];
-            // What is in them comes to nothing, and could not be done to these layers.
-            contents.logs.clear();
-            let base = Arc::new(open_layers(disk, &contents, verification)?);
-            Ok((contents, base))
-        });
-        let (contents, base) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                let _ = disk.unlink(&name);
-                return Err(error);
-            }
-        };
-        let mut delta = Delta::new(base);
-        let view = frozen(&mut delta)?;
-        let named = manifest::replace(disk, &contents);
-        writer.settle(&mut state, named, &name)?;
-        writer.install(&mut state, contents, delta);
-        self.inner.published.set(view);
-        Ok(report)
-    }
-
-    /// Makes sure that a load may begin, and gives it a number.
-    fn begin_load(&self, state: &mut State) -> Result<SegmentIds> {
-        self.refuse_tokens(state)?;
-        if state.is_loading {
-            return self.refuse_load("another load into it is under way");
-        }
-        let segment_id = state.contents.next_file_id;
-        let next = manifest::next(self.inner.disk.as_ref(), &state.contents)?;
-        state.contents.next_file_id = next.next_file_id;
-        state.is_loading = true;
-        Ok(SegmentIds { store_id: state.contents.store_id, segment_id })
-    }
-
-    fn refuse_tokens(&self, state: &State) -> Result<()> {
-        self.writer(LOAD)?.refuse_failed(state, LOAD)?;
-        // Entries may have come to nothing and lie in memory all the same.
-        if state.contents.layers.is_empty() && state.delta.entries()?.is_empty() {
-            return Ok(());
-        }
-        self.refuse_load("it holds tokens already; load into a new one")
-    }
-
-    fn refuse_load<T>(&self, reason: &'static str) -> Result<T> {
-        Err(Error::Unwritable { operation: LOAD, path: self.path().into(), reason })
-    }
-
-    /// What the store consists of, in figures. Takes constant time, and waits for nobody.
-    pub fn stat(&self) -> Stat {
-        let snapshot = self.snapshot();
-        let view = snapshot.view();
-        let segments = view.base().segments();
-        let segment_bytes = segments.iter().map(Segment::file_len).sum();
-        let tokens = snapshot.len();
-        let writer = self.inner.writer.as_ref();
-        Stat {
-            tokens,
-            layers: u64::from(!segments.is_empty()),
-            segments: segments.len() as u64,
-            delta: view.parts().iter().map(|part| part.len() as u64).sum(),
-            segment_bytes,
-            log_bytes: writer.map_or(self.inner.log_bytes, Writer::log_bytes),
-            bytes_per_token: (tokens > 0).then(|| segment_bytes as f64 / tokens as f64),
-            recovery: self.inner.recovery,
-        }
-    }
-
-    /// Checks everything: all checksums, that tokens ascend, that every index agrees
-    /// with the records, and all frames of the logs. Uses all cores, and takes about as
-    /// long as reading the files.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Interrupted`] if `progress` says to stop; [`Error::Io`] where a log cannot
-    /// be read. Damage is no error here, but the result.
-    pub fn verify(&self, progress: OnProgress<'_>) -> Result<VerifyReport> {
-        let snapshot = self.snapshot();
-        let segments = snapshot.view().base().segments();
-        let mut report = VerifyReport {
-            segments: segments.len() as u64,
-            records: segments.iter().map(|segment| segment.len() as u64).sum(),
-            bytes: segments.iter().map(Segment::file_len).sum(),
-            commits: 0,
-            damages: Vec::new(),
-        };
-        let done = AtomicU64::new(0);
-        let on_bytes = |bytes: u64| -> ControlFlow<()> {
-            let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            progress(Progress { phase: Phase::Verifying, done, total: Some(report.bytes) })
-        };
-        let mut damages = Vec::new();
-        for segment in segments {
-            damages.extend(segment.verify(&on_bytes)?);
-        }
-        match self.verify_logs() {
-            Ok(commits) => report.commits = commits,
-            Err(Error::Damaged(damage)) => damages.push(*damage),
-            Err(error) => return Err(error),
-        }
-        report.damages = damages;
-        Ok(report)
-    }
-
-    /// Reads all logs, and says how many commits are in them.
-    fn verify_logs(&self) -> Result<u64> {
-        let disk = self.inner.disk.as_ref();
-        if let Some(writer) = &self.inner.writer
-            && !writer.is_forked()
-        {
-            // Nobody writes while the lock is held and nothing is in line.
-            let state = writer.idle(writer.state());
-            return check_logs(disk, &state.contents, Some(writer.last_published()));
-        }
-        read_steadily(disk, |contents| check_logs(disk, &contents, None))
+    /// [`Error::Io`], after which all is as it was, and may be tried again, as when there
+    /// is no room; [`Error::OutcomeUnknown`], after which the store is only read until it is
+    /// opened anew; [`Error::Unwritable`] if it is only read; [`Error::Damaged`] where what is
+    /// taken into the new layer cannot be read.
+    pub fn flush(&self) -> Result<()> {
+        self.writer("flush")?.flush()
     }
 
     /// Closes the store: makes durable what was committed, and says in the log that it is.
@@ -531,43 +387,8 @@ impl Store {
     /// [`Error::OutcomeUnknown`] if commits that were [buffered](Durability::Buffered)
     /// could not be synced; [`Error::Io`].
     pub fn close(self) -> Result<()> {
-        let Some(writer) = &self.inner.writer else { return Ok(()) };
+        let Access::Write(writer) = &self.inner.access else { return Ok(()) };
         if Arc::strong_count(&self.inner) == 1 { writer.close() } else { writer.sync() }
-    }
-}
-
-/// How often something is read while a writer is at work.
-const READ_TRIES: usize = 16;
-
-/// Reads what the manifest names, without keeping a writer from replacing it meanwhile:
-/// what is found damaged is read again, as long as the manifest changes, and once more if
-/// it does not.
-fn read_steadily<T>(disk: &dyn Disk, read: impl Fn(ManifestContents) -> Result<T>) -> Result<T> {
-    let current = || manifest::read(disk)?.ok_or_else(|| manifest::missing(disk));
-    let mut contents = current()?;
-    let mut is_again = false;
-    for _ in 1..READ_TRIES {
-        match read(contents.clone()) {
-            Err(Error::Damaged(_)) if !is_again => {}
-            done => return done,
-        }
-        let now = current()?;
-        is_again = now == contents;
-        contents = now;
-    }
-    read(contents)
-}
-
-const LOAD: &str = "load into";
-
-/// A load under way; at its end another one may begin.
-struct Loading<'a> {
-    writer: &'a Writer,
-}
-
-impl Drop for Loading<'_> {
-    fn drop(&mut self) {
-        self.writer.state().is_loading = false;
     }
 }
 

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 
 use crate::batch::Batch;
-use crate::delta::entry::Entry;
-use crate::delta::{Delta, LookedUp};
+use crate::delta::Delta;
+use crate::delta::entry::{Entry, LookedUp};
+use crate::delta::layers;
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
@@ -33,12 +34,8 @@ struct Change {
 /// What the base says of each operation's token. That takes the longest of it all, and
 /// needs no lock.
 pub(super) fn look_below(base: &Layer, batch: &Batch) -> Result<Vec<LookedUp>> {
-    let below = |token| {
-        let found = base.find(token)?;
-        let value = found.record.map(Record::value);
-        Ok(LookedUp { base_position: found.position, value })
-    };
-    batch.operations().iter().map(|operation| below(&operation.token)).collect()
+    let tokens = batch.operations().iter().map(|operation| &operation.token);
+    tokens.map(|token| layers::look_below(base, token)).collect()
 }
 
 /// `below` says what the delta's base says of each operation's token.

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::format::kinds::Kind;
+use crate::format::names::segment_name;
 use crate::io::watched::{Watch, WatchedDisk};
+use crate::load::options::{LoadOptions, LoadReport};
 use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
 use crate::testing::keys::KeyFamily;
 use crate::token::BlockTime;
+use crate::token::Record;
 
 /// An empty store on a watched disk.
 fn watched(path: &Path) -> (Store, Arc<Mutex<Watch>>) {
@@ -16,11 +19,7 @@ fn watched(path: &Path) -> (Store, Arc<Mutex<Watch>>) {
     let (disk, watch) = WatchedDisk::new(path);
     let contents = manifest::read(&disk).unwrap().unwrap();
     let lock = lock(&disk).unwrap();
-    (
-        Store::with(&(Arc::new(disk) as Arc<dyn Disk>), &Options::new(), contents, Some(lock))
-            .unwrap(),
-        watch,
-    )
+    (Store::open_locked(Arc::new(disk), &Options::new(), contents, lock).unwrap(), watch)
 }
 
 fn load(store: &Store, count: usize, seed: u64) -> Result<LoadReport> {

@@ -23,7 +23,7 @@ use crate::token::{PeerId, Record, TokenId};
 
 /// Reads in every way; each ends, and gives no more than there are entries.
 fn read_all(snapshot: &Snapshot, tokens: &[TokenId]) {
-    let parts = snapshot.view().parts();
+    let parts = &snapshot.view().parts;
     let entries = snapshot.view().base().len() + parts.iter().map(Part::len).sum::<usize>();
     assert!(snapshot.len() <= entries as u64);
     let mut random = Random::new("reads", entries as u64);
@@ -113,7 +113,7 @@ fn kinds_that_are_not_so() {
                     Part::Layer(Arc::new(Layer::new(segments)), outline)
                 }
             });
-            let view = View::new(base, parts.into(), filter).unwrap();
+            let view = View::of_parts(base, parts.into(), &[], filter).unwrap();
             read_all(&Snapshot::new(Arc::new(view)), &tokens[..tokens.len().min(20)]);
         }
     }
@@ -141,7 +141,7 @@ fn bytes_that_are_not_what_was_written() {
                 let outline = outline(&list, &base, &mut random);
                 Part::Layer(Arc::new(Layer::new(opened.into_iter().collect())), outline)
             });
-            if let Ok(view) = View::new(base, parts.into(), filter) {
+            if let Ok(view) = View::of_parts(base, parts.into(), &[], filter) {
                 read_all(&Snapshot::new(Arc::new(view)), &tokens[..20]);
             }
         }

@@ -140,8 +140,8 @@ impl Stack {
 
     fn snapshot(&self) -> Snapshot {
         let (base, filter) = (Arc::clone(&self.base), Arc::clone(&self.filter));
-        let view = View::new(base, self.parts.clone(), filter).unwrap();
-        assert!(view.parts().iter().all(|part| part.len() > 0));
+        let view = View::of_parts(base, self.parts.clone(), &[], filter).unwrap();
+        assert!(view.parts.iter().all(|part| part.len() > 0));
         Snapshot::new(Arc::new(view))
     }
 

@@ -8,8 +8,7 @@
 //! meanwhile, and the last one who comes leads at once. A thread alone waits for nobody.
 
 use std::io;
-use std::sync::{Arc, MutexGuard};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::waiting::Woken;
@@ -18,6 +17,8 @@ use crate::delta::Merge;
 use crate::error::Result;
 use crate::log::write::LogFile;
 use crate::options::Durability;
+use crate::snapshot::view::View;
+use crate::sync::{MutexGuard, thread};
 
 /// How long the first one in line waits for others.
 const GATHER: Duration = Duration::from_micros(200);
@@ -170,14 +171,10 @@ impl Writer {
         }
         let view = merged.and_then(|merged| {
             state.delta.install(merge, merged);
-            // What is in line must not be seen yet; who leads it shows this in the end.
-            let is_all_seen = state.line.is_empty() && !state.is_led;
-            state.is_to_show = !is_all_seen;
-            is_all_seen.then(|| frozen(&mut state.delta)).transpose()
+            self.show(&mut state)
         });
         match view {
-            Ok(view) => {
-                let before = view.map(|view| self.published.set(view));
+            Ok(before) => {
                 drop(state);
                 drop(before);
             }
@@ -186,6 +183,17 @@ impl Writer {
                 self.fail(&mut state, self.disk.path(), error);
             }
         }
+    }
+
+    /// Shows readers what was merged or flushed. What was shown before is best freed without
+    /// the lock.
+    pub(super) fn show(&self, state: &mut State) -> Result<Vec<Arc<View>>> {
+        // What is in line must not be seen yet; who leads it shows this in the end.
+        state.is_to_show = !state.line.is_empty() || state.is_led;
+        if state.is_to_show {
+            return Ok(Vec::new());
+        }
+        Ok(self.published.set(frozen(&mut state.delta)?))
     }
 
     /// Waits until nothing is in line, or nothing will be written any more.

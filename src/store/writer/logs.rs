@@ -1,25 +1,47 @@
 //! Which logs there are, as the manifest says.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{State, Writer, again};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
-use crate::format::log::{FRAME_HEADER_LEN, LogEntry};
+use crate::format::log::LogEntry;
 use crate::format::manifest::ManifestContents;
 use crate::format::names::log_name;
 use crate::io::random::random_bytes;
 use crate::log::write::{Log, log_for};
 use crate::manifest;
 use crate::options::Durability;
-use crate::token::Record;
 
 impl Writer {
-    /// Begins a log with room for a frame, and names it in the manifest. Where the delta
-    /// is small, it goes into the new log and takes the place of all others; so logs take
-    /// no more than a few times the room of what is in them.
+    /// Begins a log with room for a frame, and names it in the manifest. It begins with the
+    /// delta, and takes the place of all others but those of what is sealed.
     pub(super) fn begin_log(&self, state: &mut State, frame_len: usize) -> Result<()> {
+        self.sync_log(state)?;
+        let entries = state.delta.entries()?;
+        let entries: Vec<_> = entries.iter().map(|entry| (entry.record, entry.kind)).collect();
+        let room = self.log_room.max(frame_len as u64);
+        let (log_id, first_sequence) = (state.contents.next_file_id, state.last_sequence + 1);
+        let entry = log_for(log_id, first_sequence, random_bytes()?, entries.len(), room);
+        let mut contents = manifest::next(self.disk.as_ref(), &state.contents)?;
+        let dropped = contents.logs.split_off(state.sealed_logs.min(contents.logs.len()));
+        contents.logs.push(entry);
+        let disk = self.disk.as_ref();
+        let log = Log::begin(disk, contents.store_id, entry, &entries)?;
+        let named = manifest::sync_names(disk).and_then(|()| manifest::replace(disk, &contents));
+        self.settle(state, named, &log_name(entry.log_id))?;
+        self.monitor.set_logs(&contents.logs);
+        state.contents = contents;
+        state.log = Some(log);
+        state.last_sequence = entry.commits_from - 1;
+        drop(self.reach(state, state.last_sequence, Durability::Synced));
+        ::log::debug!("{}: log {} begun", disk.path().display(), entry.log_id);
+        self.unlink(&dropped);
+        Ok(())
+    }
+
+    /// Makes durable what is in the log. Nothing must be in line.
+    pub(super) fn sync_log(&self, state: &mut State) -> Result<()> {
         if let Some(log) = &state.log
             && self.reached.durable() < self.reached.published()
         {
@@ -34,31 +56,6 @@ impl Writer {
             }
             drop(self.reach(state, self.reached.published(), Durability::Synced));
         }
-        let log_bytes = self.log_bytes();
-        let delta_bytes = (state.delta.len() * (Record::LEN + 1) + FRAME_HEADER_LEN) as u64;
-        // What was read is never written again.
-        let takes_all = state.log.is_none() || delta_bytes <= log_bytes / 2;
-        let entries = if takes_all { state.delta.entries()? } else { Vec::new() };
-        let entries: Vec<_> = entries.iter().map(|entry| (entry.record, entry.kind)).collect();
-        let room = self.log_room.max(frame_len as u64);
-        let (log_id, first_sequence) = (state.contents.next_file_id, state.last_sequence + 1);
-        let entry = log_for(log_id, first_sequence, random_bytes()?, entries.len(), room);
-        let mut contents = manifest::next(self.disk.as_ref(), &state.contents)?;
-        let kept = if takes_all { Vec::new() } else { std::mem::take(&mut contents.logs) };
-        let dropped = std::mem::replace(&mut contents.logs, kept);
-        contents.logs.push(entry);
-        let disk = self.disk.as_ref();
-        let log = Log::begin(disk, contents.store_id, entry, &entries)?;
-        let named = manifest::sync_names(disk).and_then(|()| manifest::replace(disk, &contents));
-        self.settle(state, named, &log_name(entry.log_id))?;
-        let kept_bytes = if takes_all { 0 } else { log_bytes };
-        self.log_bytes.store(kept_bytes + entry.file_len, Ordering::Relaxed);
-        state.contents = contents;
-        state.log = Some(log);
-        state.last_sequence = entry.commits_from - 1;
-        drop(self.reach(state, state.last_sequence, Durability::Synced));
-        ::log::debug!("{}: log {} begun", disk.path().display(), entry.log_id);
-        self.unlink(&dropped);
         Ok(())
     }
 
@@ -67,7 +64,7 @@ impl Writer {
         let mut contents = manifest::next(self.disk.as_ref(), &state.contents)?;
         contents.logs.clear();
         self.settle(state, manifest::replace(self.disk.as_ref(), &contents), "")?;
-        let delta = Delta::new(Arc::clone(state.delta.base()));
+        let delta = Delta::new(state.delta.layers().clone());
         self.install(state, contents, delta);
         Ok(())
     }
@@ -82,7 +79,7 @@ impl Writer {
         let dropped = std::mem::replace(&mut state.contents, contents).logs;
         state.delta = delta;
         state.log = None;
-        self.log_bytes.store(0, Ordering::Relaxed);
+        self.monitor.set_logs(&[]);
         drop(self.reach(state, self.reached.published(), Durability::Synced));
         self.unlink(&dropped);
     }
@@ -108,7 +105,7 @@ impl Writer {
         named
     }
 
-    fn unlink(&self, logs: &[LogEntry]) {
+    pub(super) fn unlink(&self, logs: &[LogEntry]) {
         for log in logs {
             // Whether this works does not matter: the next writer removes it as well.
             let _ = self.disk.unlink(&log_name(log.log_id));

@@ -8,6 +8,7 @@
 //! would not tell, as the kernel may take for clean what it could not write; so nothing
 //! more is written until the store is opened anew.
 
+mod flush;
 mod gathers;
 mod line;
 mod logs;
@@ -17,32 +18,41 @@ mod waiting;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use self::gathers::Gathers;
 use self::waiting::{Reached, Waiting};
+use super::layers::open_segment;
+use super::monitor::Monitor;
 use super::published::Published;
 use super::resolve::{Resolved, look_below, resolve};
 use crate::batch::{Batch, Committed};
 use crate::delta::{Delta, Impossible, Merge};
 use crate::error::{Damage, Error, Result};
-use crate::format::log::frame_len;
-use crate::format::manifest::ManifestContents;
+use crate::format::log::{FRAME_HEADER_LEN, frame_len};
+use crate::format::manifest::{ManifestContents, SegmentEntry};
 use crate::io::Disk;
 use crate::log::write::Log;
-use crate::options::{Durability, Options};
+use crate::options::{Durability, Options, Verification};
 use crate::recover::Replayed;
+use crate::segment::layer::Layer;
 use crate::snapshot::view::View;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::token::Record;
 
 /// The right to write a store, and all that is needed for it.
 pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     published: Arc<Published>,
+    monitor: Arc<Monitor>,
     /// Bytes that a new log has room for.
     log_room: u64,
-    /// Bytes of all logs.
-    log_bytes: AtomicU64,
+    /// Entries of the delta at the most, but for what a single commit adds.
+    delta_entries: usize,
+    verification: Verification,
+    /// Whether what is flushed is flushed by the thread that made that necessary.
+    is_inline: bool,
     /// The process that opened the store. A child that it forks has the lock as well, but
     /// not the right to write.
     process: u32,
@@ -77,6 +87,11 @@ pub(super) struct State {
     merging: Weak<Merge>,
     /// Something was merged that readers do not see yet.
     is_to_show: bool,
+    flushing: Flushing,
+    /// So many logs hold what is sealed; they come first.
+    sealed_logs: usize,
+    /// Those that flush, and some that did.
+    threads: Vec<JoinHandle<()>>,
     is_closed: bool,
     /// Frames that were led last, or came into line meanwhile: so many may come again.
     expected: u64,
@@ -89,6 +104,15 @@ pub(super) struct State {
     /// A load is under way.
     pub(super) is_loading: bool,
     failed: Option<Failed>,
+}
+
+/// How far the flush of what is sealed has come.
+enum Flushing {
+    /// It is over, or nothing is sealed.
+    Idle,
+    Running,
+    /// What is sealed could not be written. Whoever needs that it is tries again.
+    Failed(Error),
 }
 
 /// Why nothing more is written.
@@ -108,9 +132,10 @@ impl Writer {
         options: &Options,
         contents: ManifestContents,
         mut replayed: Replayed,
-    ) -> Result<Self> {
+        monitor: Arc<Monitor>,
+    ) -> Result<Arc<Self>> {
         let view = merged_and_frozen(&mut replayed.delta)?;
-        let (last_sequence, replayed_log_bytes) = (replayed.last_sequence, replayed.log_bytes);
+        let last_sequence = replayed.last_sequence;
         let state = State {
             contents,
             delta: replayed.delta,
@@ -123,6 +148,9 @@ impl Writer {
             is_led: false,
             merging: Weak::new(),
             is_to_show: false,
+            flushing: Flushing::Idle,
+            sealed_logs: 0,
+            threads: Vec::new(),
             is_closed: false,
             expected: 0,
             gathers: Gathers::default(),
@@ -134,8 +162,15 @@ impl Writer {
         let writer = Self {
             disk,
             published: Arc::new(Published::new(view)),
+            monitor,
             log_room: options.log_bytes,
-            log_bytes: AtomicU64::new(replayed_log_bytes),
+            delta_entries: options.delta_entries,
+            // What was just written need not be read at once to be checked.
+            verification: match options.verification {
+                Verification::OnOpen => Verification::FirstTouch,
+                other => other,
+            },
+            is_inline: options.is_inline,
             process: std::process::id(),
             state: Mutex::new(state),
             reached: Reached::new(last_sequence),
@@ -151,7 +186,7 @@ impl Writer {
             }
         }
         drop(state);
-        Ok(writer)
+        Ok(Arc::new(writer))
     }
 
     pub(super) fn published(&self) -> &Arc<Published> {
@@ -163,9 +198,15 @@ impl Writer {
         self.reached.published()
     }
 
-    /// Bytes of all logs.
-    pub(super) fn log_bytes(&self) -> u64 {
-        self.log_bytes.load(Ordering::Relaxed)
+    /// A layer of a segment that was just written.
+    fn open_layer(&self, entry: &SegmentEntry) -> Result<Layer> {
+        let segment = open_segment(self.disk.as_ref(), entry, self.verification)?;
+        Ok(Layer::new(vec![segment]))
+    }
+
+    /// How files that it writes are checked when they are read.
+    pub(super) fn verification(&self) -> Verification {
+        self.verification
     }
 
     /// Whether this is not the process that opened the store. Then its locks may never be
@@ -208,7 +249,11 @@ impl Writer {
     }
 
     /// Makes the changes of a batch together, and waits until they are as durable as asked.
-    pub(super) fn commit(&self, batch: &Batch, durability: Durability) -> Result<Committed> {
+    pub(super) fn commit(
+        self: &Arc<Self>,
+        batch: &Batch,
+        durability: Durability,
+    ) -> Result<Committed> {
         if batch.is_empty() {
             return Ok(Committed::default());
         }
@@ -232,7 +277,7 @@ impl Writer {
             let sequence = if resolved.entries.is_empty() {
                 // What decided that nothing changes is to be as durable as a change would.
                 Some(state.last_sequence)
-            } else if state.log.as_ref().is_some_and(|log| log.has_room(len)) {
+            } else if state.has_room(len, self.delta_entries) {
                 Some(self.put_in_line(&mut state, &resolved)?)
             } else {
                 None
@@ -241,12 +286,7 @@ impl Writer {
                 self.wait(state, sequence, durability)?;
                 return Ok(Committed { applied: std::mem::take(&mut resolved.applied) });
             }
-            // What is in line goes to the old log.
-            state = self.idle(state);
-            self.refuse_failed(&state, WRITE)?;
-            if state.log.as_ref().is_none_or(|log| !log.has_room(len)) {
-                self.begin_log(&mut state, len)?;
-            }
+            state = self.make_room(state, len)?;
         }
     }
 
@@ -264,7 +304,24 @@ impl Writer {
         if self.is_forked() {
             return Ok(());
         }
-        self.sync()?;
+        let synced = self.sync().and_then(|()| self.mark_end());
+        let mut state = self.state();
+        let threads = std::mem::take(&mut state.threads);
+        drop(state);
+        // The last of them has the lock on the directory as long as it runs.
+        for thread in threads {
+            // A panic of it was noted.
+            let _ = thread.join();
+        }
+        let mut state = self.state();
+        match std::mem::replace(&mut state.flushing, Flushing::Idle) {
+            // It is in the logs; but it is better known.
+            Flushing::Failed(error) => synced.and(Err(error)),
+            _ => synced,
+        }
+    }
+
+    fn mark_end(&self) -> Result<()> {
         let mut state = self.state();
         if std::mem::replace(&mut state.is_closed, true) {
             return Ok(());
@@ -310,7 +367,31 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            // Those threads are not in this process.
+            std::mem::forget(std::mem::take(&mut self.state().threads));
+        }
+    }
+}
+
 impl State {
+    /// Whether a frame of so many bytes can go in line, if the delta may have so many
+    /// entries.
+    fn has_room(&self, frame_len: usize, delta_entries: usize) -> bool {
+        self.delta.len() < delta_entries
+            && self.log.as_ref().is_some_and(|log| log.has_room(frame_len))
+    }
+
+    /// Whether the delta is to go to a layer, as its log is full, or it is. A small one goes to
+    /// a new log.
+    fn is_full(&self, delta_entries: usize) -> bool {
+        let log_bytes: u64 = self.contents.logs.iter().map(|log| log.file_len).sum();
+        let delta_bytes = (self.delta.len() * (Record::LEN + 1) + FRAME_HEADER_LEN) as u64;
+        self.delta.len() >= delta_entries || delta_bytes > log_bytes / 2
+    }
+
     /// Enters a commit, and gives its number.
     fn put_in_line(&mut self, resolved: &Resolved, durable: u64) -> Result<u64> {
         let Some(log) = &mut self.log else { return Ok(self.last_sequence) };
@@ -375,7 +456,7 @@ const POISONED: &str = "a write or sync failed, and what is on disk is not known
 /// What readers are to see from now on.
 pub(super) fn frozen(delta: &mut Delta) -> Result<View> {
     let parts = delta.freeze();
-    View::new(Arc::clone(delta.base()), parts, Arc::clone(delta.filter()))
+    View::new(delta.layers(), parts)
 }
 
 /// What readers are to see of a delta that was read from logs.

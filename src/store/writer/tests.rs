@@ -9,6 +9,7 @@ use super::*;
 use crate::batch::Batch;
 use crate::delta::Delta;
 use crate::delta::entry::Entry;
+use crate::delta::layers::Layers;
 use crate::error::Error;
 use crate::format::kinds::Kind;
 use crate::format::manifest::ManifestContents;
@@ -19,7 +20,7 @@ use crate::segment::layer::Layer;
 use crate::store::directory::lock;
 use crate::token::{BlockTime, Record, TokenId};
 
-fn writer() -> (tempfile::TempDir, Writer, Arc<Mutex<Watch>>) {
+fn writer() -> (tempfile::TempDir, Arc<Writer>, Arc<Mutex<Watch>>) {
     let directory = tempfile::tempdir().unwrap();
     let (disk, watch) = WatchedDisk::new(directory.path());
     let contents = ManifestContents {
@@ -31,9 +32,14 @@ fn writer() -> (tempfile::TempDir, Writer, Arc<Mutex<Watch>>) {
     };
     crate::manifest::replace(&disk, &contents).unwrap();
     let held = lock(&disk).unwrap();
-    let replayed = replay(&disk, &contents, Arc::new(Layer::default())).unwrap();
-    let writer = Writer::new(Arc::new(disk), held, &Options::new(), contents, replayed).unwrap();
+    let replayed = replay(&disk, &contents, layers(None)).unwrap();
+    let (disk, monitor) = (Arc::new(disk), Arc::default());
+    let writer = Writer::new(disk, held, &Options::new(), contents, replayed, monitor).unwrap();
     (directory, writer, watch)
+}
+
+fn layers(base: Option<Arc<Layer>>) -> Layers {
+    Layers::new(base.into_iter().collect()).unwrap()
 }
 
 fn put(tokens: impl IntoIterator<Item = u64>) -> Batch {
@@ -50,7 +56,7 @@ fn tokens_seen(writer: &Writer) -> u64 {
 
 /// A merge of something else, that keeps others from merging.
 fn other_merge() -> Arc<Merge> {
-    let mut delta = Delta::new(Arc::new(Layer::default()));
+    let mut delta = Delta::new(layers(None));
     for id in 0..1_025 {
         let record = Record::new(TokenId::from(id), BlockTime::default());
         delta.apply(&Entry { record, kind: Kind::Fresh, base_position: 0 }).unwrap();
@@ -60,7 +66,7 @@ fn other_merge() -> Arc<Merge> {
 }
 
 /// A writer with an image to merge, and that merge, which another thread is at.
-fn merging() -> (tempfile::TempDir, Writer, Arc<Mutex<Watch>>, Arc<Merge>) {
+fn merging() -> (tempfile::TempDir, Arc<Writer>, Arc<Mutex<Watch>>, Arc<Merge>) {
     let (directory, writer, watch) = writer();
     let other = other_merge();
     writer.state().merging = Arc::downgrade(&other);
@@ -129,7 +135,7 @@ fn who_gathers_does_not_write_when_it_failed() {
 fn who_waits_until_nothing_is_in_line_is_woken_by_the_second_failure() {
     let (_directory, writer, watch) = writer();
     writer.commit(&put([0]), Durability::Synced).unwrap();
-    let writer: &'static Writer = Box::leak(Box::new(writer));
+    let writer: &'static Arc<Writer> = Box::leak(Box::new(writer));
     let mut held = watch.lock().unwrap();
     held.calls.push(String::new());
     held.fails_at = Some(held.calls.len());
@@ -154,7 +160,7 @@ fn who_waits_until_nothing_is_in_line_is_woken_by_the_second_failure() {
 #[test]
 fn what_is_merged_is_shown_by_who_leads() {
     let (_directory, writer, watch, merge) = merging();
-    assert_eq!(writer.published.get().parts().len(), 3);
+    assert_eq!(writer.published.get().delta_parts(), 3);
     thread::scope(|scope| {
         let held = watch.lock().unwrap();
         let commit = scope.spawn(|| writer.commit(&put([5_000]), Durability::Synced));
@@ -164,7 +170,7 @@ fn what_is_merged_is_shown_by_who_leads() {
         drop(held);
         commit.join().unwrap().unwrap();
     });
-    assert_eq!(writer.published.get().parts().len(), 2);
+    assert_eq!(writer.published.get().delta_parts(), 2);
 }
 
 /// A commit whose tokens were looked up before a load came between.
@@ -179,7 +185,7 @@ fn what_was_looked_up_in_another_base_is_looked_up_again() {
         let users = Arc::strong_count(&empty);
         let commit = scope.spawn(|| writer.commit(&put([7]), Durability::Synced));
         while Arc::strong_count(&empty) == users {}
-        let mut delta = Delta::new(base);
+        let mut delta = Delta::new(layers(Some(base)));
         let view = frozen(&mut delta).unwrap();
         let contents = state.contents.clone();
         writer.install(&mut state, contents, delta);
@@ -198,6 +204,6 @@ fn parts_are_merged_by_one_at_a_time_and_are_few() {
     drop(merge);
     for time in 3..20 {
         writer.commit(&put(time * 1_100..(time + 1) * 1_100), Durability::Synced).unwrap();
-        assert!(writer.published.get().parts().len() <= 2);
+        assert!(writer.published.get().delta_parts() <= 2);
     }
 }

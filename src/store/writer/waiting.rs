@@ -3,10 +3,9 @@
 //! Each sleeps by itself and is woken when what it waits for is so, which it sees without
 //! the writer's lock: eight threads that are woken together do not wait for one another.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, Thread};
-
 use crate::options::Durability;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::thread::{self, Thread};
 
 /// Up to which frame the log is written and visible, and up to which it is synced.
 /// Changed under the writer's lock.

@@ -1,0 +1,168 @@
+//! The layers on disk, and what is known of them without reading them.
+//!
+//! The bottom layer, the *base*, holds fresh entries only and most of the tokens. The
+//! others are small beside it. Of each of their entries it is found out once where it lies
+//! in the base: that makes their outlines, and the filter that says where all of them, and
+//! the delta above them, surely hold nothing.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::entry::{LookedUp, Newest};
+use super::filter::Filter;
+use super::outline::Outline;
+use super::part::{Part, newest};
+use crate::error::Result;
+use crate::format::kinds::Kind;
+use crate::segment::layer::Layer;
+use crate::token::{Record, TokenId};
+
+/// A layer of more entries has no outline: that would take tens of mebibytes.
+const OUTLINE_ENTRIES_MAX: usize = 4 << 20;
+
+/// Entries that are looked for in the base at a time.
+const CHUNK_ENTRIES: usize = 1 << 14;
+
+/// Layers, the bottom one apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Layers {
+    base: Arc<Layer>,
+    /// Newest first.
+    upper: Vec<Part>,
+    /// Of the entries of all upper layers, and of all that is written above them.
+    filter: Arc<Filter>,
+}
+
+/// Of an entry its base position, suffix and kind.
+pub(crate) type Outlined = (usize, u16, Kind);
+
+impl Layers {
+    /// Layers, newest first.
+    ///
+    /// Takes a lookup in the bottom layer for each entry of the others.
+    pub(crate) fn new(mut layers: Vec<Arc<Layer>>) -> Result<Self> {
+        let base = layers.pop().unwrap_or_default();
+        let filter = Arc::new(Filter::new(base.len()));
+        Self { base, upper: Vec::new(), filter }.with_upper(layers)
+    }
+
+    /// Layers, newest first, some of which may be the same as these: what is known of them
+    /// is kept, as long as the bottom one is the same.
+    pub(crate) fn changed_to(&self, mut layers: Vec<Arc<Layer>>) -> Result<Self> {
+        if layers.last().is_none_or(|base| !Arc::ptr_eq(base, &self.base)) {
+            return Self::new(layers);
+        }
+        layers.pop();
+        self.with_upper(layers)
+    }
+
+    fn with_upper(&self, layers: Vec<Arc<Layer>>) -> Result<Self> {
+        let (base, filter) = (Arc::clone(&self.base), Arc::clone(&self.filter));
+        let part = |layer| {
+            let part = Part::Layer(layer, None);
+            match self.upper.iter().find(|known| known.is_same(&part)) {
+                Some(known) => Ok(known.clone()),
+                None => self.outlined(&part),
+            }
+        };
+        let upper: Result<_> = layers.into_iter().map(part).collect();
+        Ok(Self { base, upper: upper?, filter })
+    }
+
+    pub(crate) fn base(&self) -> &Arc<Layer> {
+        &self.base
+    }
+
+    /// The layers above the base, newest first.
+    pub(crate) fn upper(&self) -> &[Part] {
+        &self.upper
+    }
+
+    pub(crate) fn filter(&self) -> &Arc<Filter> {
+        &self.filter
+    }
+
+    /// All of them, newest first; a base without records is none.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Layer>> {
+        let upper = self.upper.iter().filter_map(Part::layer);
+        upper.chain((self.base.len() > 0).then_some(&self.base))
+    }
+
+    /// The same, with the newest few exchanged for one, or for nothing, of which all
+    /// is known.
+    pub(super) fn with_newest(&self, count: usize, newest: Option<Part>) -> Self {
+        let older = self.upper.iter().skip(count).cloned();
+        let upper = newest.into_iter().chain(older).collect();
+        Self { base: Arc::clone(&self.base), upper, filter: Arc::clone(&self.filter) }
+    }
+
+    /// What a token maps to in all layers, if `below` says what it maps to in the base.
+    pub(super) fn look_up_above(&self, token: &TokenId, below: LookedUp) -> Result<LookedUp> {
+        let found = newest(&self.upper, token)?;
+        let value = match found {
+            None => below.value,
+            Some((_, Kind::Tombstone)) => None,
+            Some((record, _)) => Some(record.value()),
+        };
+        Ok(LookedUp { value, ..below })
+    }
+
+    /// A part with its outline over the base of these layers.
+    pub(super) fn outlined(&self, part: &Part) -> Result<Part> {
+        let outline = outline_of(&self.base, &self.filter, part)?;
+        Ok(part.with_outline(outline))
+    }
+
+    /// A newest entry as it lies above the base of these layers.
+    pub(super) fn placed(&self, token: &TokenId, entry: Newest) -> Result<Newest> {
+        let base_position = self.base.find(token)?.position;
+        self.filter.insert(token.suffix(), base_position);
+        Ok(Newest { base_position, ..entry })
+    }
+}
+
+/// What a token maps to in the base.
+pub(crate) fn look_below(base: &Layer, token: &TokenId) -> Result<LookedUp> {
+    let found = base.find(token)?;
+    Ok(LookedUp { base_position: found.position, value: found.record.map(Record::value) })
+}
+
+/// The outline of a part, unless that is too large to have one. The filter is told of its
+/// entries.
+fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<Outline>>> {
+    if part.len() > OUTLINE_ENTRIES_MAX {
+        filter.insert_everything();
+        return Ok(None);
+    }
+    let chunks: Vec<_> = (0..part.len()).step_by(CHUNK_ENTRIES).collect();
+    let chunks: Result<Vec<_>> = chunks
+        .into_par_iter()
+        .map(|start| outlined(base, part, start..(start + CHUNK_ENTRIES).min(part.len())))
+        .collect();
+    let entries = chunks?.concat();
+    for (base_position, suffix, _) in &entries {
+        filter.insert(*suffix, *base_position);
+    }
+    Ok(outline(base, &entries))
+}
+
+fn outlined(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result<Vec<Outlined>> {
+    let mut entries = Vec::with_capacity(positions.len());
+    while !positions.is_empty() {
+        for record in part.first_run(&positions, positions.len())? {
+            let base_position = base.find(&record.token)?.position;
+            entries.push((base_position, record.token.suffix(), part.kind(positions.start)?));
+            positions.start += 1;
+        }
+    }
+    Ok(entries)
+}
+
+/// The outline of entries in order, unless there are too many.
+pub(super) fn outline(base: &Layer, entries: &[Outlined]) -> Option<Arc<Outline>> {
+    let is_small = entries.len() <= OUTLINE_ENTRIES_MAX;
+    let outline = is_small.then(|| Outline::new(base.len(), entries.iter().copied()));
+    outline.flatten().map(Arc::new)
+}
