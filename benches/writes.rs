@@ -121,7 +121,9 @@ fn delta_sizes(directory: &Path, rounds: usize) -> Result<()> {
     let sizes = [1_000, 200_000];
     let mut stores = Vec::new();
     for size in sizes {
-        let store = Store::create(directory.join(format!("delta-{size}")), &Options::new())?;
+        // So large that nothing is flushed.
+        let options = Options::new().log_bytes(64 << 20).delta_entries(1_000_000);
+        let store = Store::create(directory.join(format!("delta-{size}")), &options)?;
         fill(&store, size)?;
         stores.push((store, Random::new("delta", size as u64)));
     }

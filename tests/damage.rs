@@ -27,6 +27,32 @@ fn sample(tokens: Vec<TokenId>) -> Sample {
     Sample { directory, oracle }
 }
 
+/// A store of a base and two layers above it, with entries of all kinds.
+fn layered() -> Sample {
+    let mut sample = sample(KeyFamily::Uniform.generate(80, 3));
+    let store = Store::open(sample.path(), &Options::new()).unwrap();
+    let base: Vec<_> = sample.oracle.tokens.keys().copied().collect();
+    let new = KeyFamily::Uniform.generate(60, 9);
+    for (layer, tokens) in [&base[..40], &base[30..60]].into_iter().enumerate() {
+        let value = |number: usize| BlockTime::new((number as u64).into(), layer as u64);
+        for (number, token) in tokens.iter().chain(&new[20 * layer..20 * layer + 40]).enumerate() {
+            if number % 5 == 0 {
+                sample.oracle.tokens.remove(token);
+                store.remove(token).unwrap();
+            } else {
+                sample.oracle.tokens.insert(*token, value(number));
+                store.put(token, value(number)).unwrap();
+            }
+        }
+        store.flush().unwrap();
+    }
+    let stat = store.stat();
+    assert_eq!((stat.layers, stat.delta), (3, 0));
+    assert!(stat.each_layer[..2].iter().all(|it| it.fresh.min(it.updates).min(it.tombstones) > 0));
+    store.close().unwrap();
+    sample
+}
+
 impl Sample {
     fn path(&self) -> PathBuf {
         self.directory.path().join("store")
@@ -36,6 +62,12 @@ impl Sample {
         let files = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().path());
         let mut found = files.filter(|path| path.to_string_lossy().ends_with(extension));
         found.next().expect("such a file")
+    }
+
+    /// All segments and the manifest.
+    fn files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| !path.ends_with("LOCK")).collect()
     }
 
     fn open(&self) -> Result<Store> {
@@ -79,16 +111,14 @@ fn overwrite(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Flips one bit of every byte of both files, one at a time.
-fn flip_every_byte(tokens: Vec<TokenId>) {
-    let sample = sample(tokens);
+/// Flips one bit of every byte of all files, one at a time, or of one in so many.
+fn flip_bytes(sample: &Sample, one_of: usize) {
     let whole = sample.ask(&sample.open().unwrap(), "undamaged");
     assert_eq!(whole.1, 0);
     let (mut refused, mut noticed, mut unnoticed) = (0, 0, 0);
-    for extension in ["MANIFEST", ".seg"] {
-        let path = sample.file(extension);
+    for path in sample.files() {
         let bytes = fs::read(&path).unwrap();
-        for at in 0..bytes.len() {
+        for at in (0..bytes.len()).step_by(one_of) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << (at * 5 % 8);
             overwrite(&path, &flipped);
@@ -105,19 +135,25 @@ fn flip_every_byte(tokens: Vec<TokenId>) {
         overwrite(&path, &bytes);
     }
     println!("{refused} flips refused at open, {noticed} noticed by a read, {unnoticed} harmless");
-    assert!(refused > 4096 && noticed > 72 * sample.oracle.tokens.len());
+    assert!(refused > 4096 / one_of && noticed > 72 * sample.oracle.tokens.len() / one_of);
     assert_eq!(sample.ask(&sample.open().unwrap(), "mended"), whole);
 }
 
 #[test]
 fn any_flipped_byte_gives_right_answers_or_errors() {
-    flip_every_byte(KeyFamily::Uniform.generate(150, 3));
+    flip_bytes(&sample(KeyFamily::Uniform.generate(150, 3)), 1);
 }
 
 /// The same with fence keys in the file.
 #[test]
 fn any_flipped_byte_of_crowded_keys_gives_right_answers_or_errors() {
-    flip_every_byte(KeyFamily::OutlierOverDense64.generate(150, 3));
+    flip_bytes(&sample(KeyFamily::OutlierOverDense64.generate(150, 3)), 1);
+}
+
+/// The same with layers above each other.
+#[test]
+fn any_flipped_byte_of_layers_gives_right_answers_or_errors() {
+    flip_bytes(&layered(), 7);
 }
 
 #[test]
@@ -154,13 +190,12 @@ fn verify_names_file_section_and_offset() {
 
 #[test]
 fn cut_and_extended_files_are_refused_by_name() {
-    let sample = sample(KeyFamily::Uniform.generate(100, 5));
-    for extension in ["MANIFEST", ".seg"] {
-        let path = sample.file(extension);
+    let sample = layered();
+    for path in sample.files() {
         let bytes = fs::read(&path).unwrap();
         let mut longer = bytes.clone();
         longer.push(0);
-        let cuts = (0..bytes.len()).step_by(if extension == ".seg" { 61 } else { 1 });
+        let cuts = (0..bytes.len()).step_by(if path.ends_with("MANIFEST") { 1 } else { 61 });
         for wrong in cuts.map(|len| &bytes[..len]).chain([longer.as_slice()]) {
             overwrite(&path, wrong);
             match sample.open() {

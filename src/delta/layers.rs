@@ -14,7 +14,7 @@ use super::entry::{LookedUp, Newest};
 use super::filter::Filter;
 use super::outline::Outline;
 use super::part::{Part, newest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
@@ -62,9 +62,17 @@ impl Layers {
         let (base, filter) = (Arc::clone(&self.base), Arc::clone(&self.filter));
         let part = |layer| {
             let part = Part::Layer(layer, None);
-            match self.upper.iter().find(|known| known.is_same(&part)) {
-                Some(known) => Ok(known.clone()),
-                None => self.outlined(&part),
+            if let Some(known) = self.upper.iter().find(|known| known.is_same(&part)) {
+                return Ok(known.clone());
+            }
+            match self.outlined(&part) {
+                Err(Error::Damaged(damage)) => {
+                    // What can be read is read; who meets the damage is told.
+                    ::log::error!("{damage}");
+                    filter.insert_everything();
+                    Ok(part)
+                }
+                outlined => outlined,
             }
         };
         let upper: Result<_> = layers.into_iter().map(part).collect();

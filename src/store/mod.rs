@@ -6,6 +6,10 @@ mod commit_crashes;
 #[cfg(test)]
 mod crashes;
 mod directory;
+#[cfg(test)]
+mod flushes;
+#[cfg(all(test, shuttle))]
+mod interleavings;
 mod layers;
 pub(crate) mod monitor;
 mod published;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::snapshot::view::View;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{RwLock, TryLockError};
+use crate::sync::{RwLock, TryLockError, spin_loop};
 
 /// As many readers may be held up in the middle of taking a view, and nobody minds.
 const PLACES: usize = 4;
@@ -49,8 +49,7 @@ impl<T> Published<T> {
             if let Some(view) = view {
                 return view;
             }
-            #[cfg(shuttle)]
-            crate::sync::thread::yield_now();
+            spin_loop();
         }
     }
 

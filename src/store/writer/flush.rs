@@ -63,7 +63,9 @@ impl Writer {
         let mut state = self.idle(state);
         self.refuse_failed(&state, FLUSH)?;
         self.sync_log(&mut state)?;
-        if matches!(state.flushing, Flushing::Idle) && !state.delta.is_empty() {
+        // A log is not needed for what comes to nothing.
+        let is_something = state.log.is_some() || !state.delta.is_empty();
+        if matches!(state.flushing, Flushing::Idle) && is_something {
             state = self.seal(state)?;
         }
         // Somebody else may have sealed what was there.
@@ -114,13 +116,14 @@ impl Writer {
             self.run_flush(&flush, ids);
             return self.state();
         }
+        if let Some(before) = state.thread.take() {
+            // It said that it is done, which was the last that it did. A panic was noted.
+            let _ = before.join();
+        }
         let writer = Arc::clone(self);
         let builder = thread::Builder::new().name("ringstore-flush".into());
         match builder.spawn(move || writer.run_flush(&flush, ids)) {
-            Ok(thread) => {
-                state.threads.retain(|thread| !thread.is_finished());
-                state.threads.push(thread);
-            }
+            Ok(thread) => state.thread = Some(thread),
             Err(error) => {
                 let error = Error::io("start a thread for", self.disk.path())(error);
                 self.set_flushing(&mut state, Flushing::Failed(error));

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::log::write::LogFile;
 use crate::options::Durability;
 use crate::snapshot::view::View;
-use crate::sync::{MutexGuard, thread};
+use crate::sync::{MutexGuard, park_timeout, thread};
 
 /// How long the first one in line waits for others.
 const GATHER: Duration = Duration::from_micros(200);
@@ -60,7 +60,7 @@ impl Writer {
                     state.gathering = Some(all);
                     state.waiting.enter(sequence, durability);
                     drop(state);
-                    thread::park_timeout(GATHER);
+                    park_timeout(GATHER);
                     let mut state = self.state();
                     // Unless the last one of them came and led, or it failed meanwhile.
                     if state.gathering == Some(all) && state.failed.is_none() {

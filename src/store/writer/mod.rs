@@ -12,7 +12,7 @@ mod flush;
 mod gathers;
 mod line;
 mod logs;
-#[cfg(test)]
+#[cfg(all(test, not(shuttle)))]
 mod tests;
 mod waiting;
 
@@ -90,8 +90,8 @@ pub(super) struct State {
     flushing: Flushing,
     /// So many logs hold what is sealed; they come first.
     sealed_logs: usize,
-    /// Those that flush, and some that did.
-    threads: Vec<JoinHandle<()>>,
+    /// The one that flushes, or that flushed last.
+    thread: Option<JoinHandle<()>>,
     is_closed: bool,
     /// Frames that were led last, or came into line meanwhile: so many may come again.
     expected: u64,
@@ -150,7 +150,7 @@ impl Writer {
             is_to_show: false,
             flushing: Flushing::Idle,
             sealed_logs: 0,
-            threads: Vec::new(),
+            thread: None,
             is_closed: false,
             expected: 0,
             gathers: Gathers::default(),
@@ -306,11 +306,10 @@ impl Writer {
         }
         let synced = self.sync().and_then(|()| self.mark_end());
         let mut state = self.state();
-        let threads = std::mem::take(&mut state.threads);
+        let thread = state.thread.take();
         drop(state);
-        // The last of them has the lock on the directory as long as it runs.
-        for thread in threads {
-            // A panic of it was noted.
+        if let Some(thread) = thread {
+            // It keeps the lock on the directory as long as it runs. A panic was noted.
             let _ = thread.join();
         }
         let mut state = self.state();
@@ -370,8 +369,10 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.is_forked() {
-            // Those threads are not in this process.
-            std::mem::forget(std::mem::take(&mut self.state().threads));
+            // That thread is not in this process; nor, perhaps, the one that has the lock.
+            if let Ok(mut state) = self.state.try_lock() {
+                std::mem::forget(state.thread.take());
+            }
         }
     }
 }

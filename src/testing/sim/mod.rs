@@ -48,11 +48,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::Result;
 use crate::options::Options;
 use crate::store::Store;
+use crate::sync::{Mutex, MutexGuard};
 use crate::testing::random::Random;
 use files::{Change, Files, Inode};
 use history::{Moment, Operation};
