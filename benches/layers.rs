@@ -139,7 +139,7 @@ fn beside_a_writer(store: &Store, tokens: &[TokenId], rounds: usize) {
     let mut random = Random::new("beside", 1);
     let mut commits = 0;
     let mut of = [Vec::new(), Vec::new()];
-    for round in 0..rounds + 1 {
+    for round in 0..=rounds {
         for is_written in [false, true] {
             let stops = AtomicBool::new(false);
             let timed = std::thread::scope(|scope| {

@@ -23,7 +23,9 @@ fn value(time: u64) -> BlockTime {
 
 fn put(tokens: &[TokenId], time: u64) -> Batch {
     let mut batch = Batch::new();
-    tokens.iter().for_each(|token| _ = batch.put(*token, value(time)));
+    for token in tokens {
+        batch.put(*token, value(time));
+    }
     batch
 }
 
@@ -80,7 +82,9 @@ fn layers_and_their_kinds_are_told() {
     let before = store.snapshot();
     // 40 new ones, 20 with another value, ten that are gone.
     let mut batch = put(&tokens[40..], 2);
-    tokens[..10].iter().for_each(|token| _ = batch.remove(*token));
+    for token in &tokens[..10] {
+        batch.remove(*token);
+    }
     store.commit(&batch).unwrap();
     store.flush().unwrap();
     let stat = store.stat();
@@ -111,7 +115,9 @@ fn a_flush_of_nothing_makes_no_layer() {
     let tokens = KeyFamily::Uniform.generate(3_000, 1);
     store.commit(&put(&tokens, 1)).unwrap();
     let mut batch = Batch::new();
-    tokens.iter().for_each(|token| _ = batch.remove(*token));
+    for token in &tokens {
+        batch.remove(*token);
+    }
     store.commit(&batch).unwrap();
     store.flush().unwrap();
     store.flush().unwrap();
@@ -135,7 +141,7 @@ fn snapshots_keep_what_they_read_and_nothing_else() {
     for round in 0..100 {
         let changed: Vec<_> = (0..20).map(|_| *random.pick(&tokens)).collect();
         store.commit_with(&put(&changed, round), Durability::Buffered).unwrap();
-        changed.iter().for_each(|token| _ = model.insert(*token, value(round)));
+        model.extend(changed.iter().map(|token| (*token, value(round))));
         store.flush().unwrap();
         let stat = store.stat();
         assert!(stat.layers <= LAYERS_MAX as u64);
@@ -276,7 +282,7 @@ fn a_reader_follows() {
     let tokens = KeyFamily::Uniform.generate(300, 1);
     for round in 0..200 {
         let mut batch = Batch::new();
-        for _ in 0..1 + random.below(12) {
+        for _ in 0..=random.below(12) {
             batch.put(*random.pick(&tokens), value(round)).remove(*random.pick(&tokens));
         }
         store.commit_with(&batch, Durability::Buffered).unwrap();
@@ -289,7 +295,7 @@ fn a_reader_follows() {
         assert_eq!(always.snapshot().len(), store.snapshot().len());
         assert!(before.range(..).map(|found| found.unwrap()).eq(of_before));
         if round % 31 == 0 {
-            assert_eq!(seldom.refresh().unwrap(), round > 0 || store.snapshot().len() > 0);
+            assert_eq!(seldom.refresh().unwrap(), round > 0 || !store.snapshot().is_empty());
             assert_eq!(contents(&seldom), contents(&store));
         }
         assert_eq!(disk.operations(), operations, "a reader left a trace");

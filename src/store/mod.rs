@@ -159,9 +159,10 @@ impl Store {
 
     /// Opens a store for reading and writing.
     ///
-    /// Takes time that does not depend on how much is stored, unless
-    /// [`Verification::OnOpen`] asks for more. What the last writer had in its logs is
-    /// written once more, to a new one, which takes time in proportion to it.
+    /// Takes time that does not depend on how much is in the bottom layer, unless
+    /// [`Verification::OnOpen`](crate::Verification::OnOpen) asks for more, and a lookup there
+    /// for each entry of the layers above it. What the last writer had in its logs is written
+    /// once more, to a new one, which takes time in proportion to it.
     ///
     /// # Errors
     ///
