@@ -2,12 +2,13 @@
 //!
 //! A run is what comes next and lies side by side: a stretch of the base before the next
 //! entry of any part, or entries of one part before anything else comes. So each record
-//! is read where it lies by counting up a position, and entries of several layers are
-//! compared only where a run begins or ends. Without parts all is one run.
+//! is read where it lies by counting up a position. Where in the base the next entry of
+//! each part is, is known; tokens are compared only of entries at the same place. Without
+//! parts all is one run.
 
 use std::ops::Range;
 
-use super::view::{Cut, Run, Side, Source, View, cut_off, is_nearer};
+use super::view::{Cut, Run, Source, View, cut_off, is_nearer};
 use crate::challenge::Direction;
 use crate::error::Result;
 use crate::format::kinds::Kind;
@@ -32,9 +33,10 @@ struct Middle {
     base: Range<usize>,
     parts: Vec<Range<usize>>,
     ranks: Range<u64>,
-    /// As far as is known, no entry of a part comes before the record of the base at the
-    /// first of these positions, nor after the one before the second.
-    free: (usize, usize),
+    /// Of the entry of each part that comes next, seen up and seen down, its base position:
+    /// the number of records of the base with smaller tokens. Empty as long as they are not
+    /// known.
+    ahead: [Vec<usize>; 2],
 }
 
 impl Runs {
@@ -42,9 +44,8 @@ impl Runs {
     pub(super) fn between(start: Cut, end: Cut) -> Self {
         let parts: Vec<_> =
             start.parts.into_iter().zip(end.parts).map(|(start, end)| start..end).collect();
-        let free = if parts.is_empty() { (usize::MAX, 0) } else { (0, usize::MAX) };
         let (base, ranks) = (start.base..end.base, start.rank..end.rank);
-        let middle = Middle { base, parts, ranks, free };
+        let middle = Middle { base, parts, ranks, ahead: Default::default() };
         Self { front: Run::default(), back: Run::default(), middle }
     }
 
@@ -151,6 +152,8 @@ impl Middle {
             Source::Part(index) => &mut self.parts[index],
         };
         let len = run.positions.len() as u64;
+        // What is ahead is found out anew.
+        self.ahead[direction as usize].clear();
         match direction {
             Direction::Up => {
                 positions.start = run.positions.start;
@@ -164,69 +167,98 @@ impl Middle {
     }
 
     fn next_run(&mut self, view: &View, direction: Direction, records_max: usize) -> Result<Run> {
+        self.look_ahead(view, direction)?;
         loop {
-            let free = match direction {
-                Direction::Up => self.base.start..self.free.0.min(self.base.end),
-                Direction::Down => self.free.1.max(self.base.start)..self.base.end,
+            let nearest = self.nearest(direction);
+            // None of these has an entry in any part.
+            let free = match (nearest, direction) {
+                (None, _) => self.base.clone(),
+                (Some(position), Direction::Up) => self.base.start..position.min(self.base.end),
+                (Some(position), Direction::Down) => {
+                    position.saturating_add(1).max(self.base.start)..self.base.end
+                }
             };
             if !free.is_empty() {
-                let len = free.len().min(records_max);
-                let positions = cut_off(&mut self.base, direction, len);
+                let positions = cut_off(&mut self.base, direction, free.len().min(records_max));
                 return Ok(Run { source: Source::Base, positions });
             }
-            let Some((newest, token)) = self.next_entry(view, direction)? else {
-                if self.base.is_empty() {
-                    return Ok(Run::default());
-                }
-                self.free = (usize::MAX, 0);
-                continue;
-            };
-            match self.base_token(view, direction)? {
-                Some(base_token) if is_nearer(&base_token, &token, direction) => {
-                    self.free_up_to(view, direction, newest, &token)?;
-                    continue;
-                }
+            let Some(nearest) = nearest else { return Ok(Run::default()) };
+            let (index, token) = self.newest_of(view, direction, nearest)?;
+            match self.base_token_at(view, direction, nearest)? {
                 Some(base_token) if base_token == token => {
                     cut_off(&mut self.base, direction, 1);
                 }
+                Some(base_token) if is_nearer(&base_token, &token, direction) => {
+                    let positions = cut_off(&mut self.base, direction, 1);
+                    return Ok(Run { source: Source::Base, positions });
+                }
                 _ => {}
             }
-            let position = self.take_entries(view, direction, newest, &token)?;
-            if view.parts[newest].kind(position)? != Kind::Tombstone {
-                let len = 1 + self.take_more(view, direction, newest, records_max)?;
+            let position = self.take_entries(view, direction, index, nearest, &token)?;
+            if view.parts[index].kind(position)? != Kind::Tombstone {
+                let len = 1 + self.take_more(view, direction, index, records_max)?;
                 let positions = match direction {
                     Direction::Up => position..position + len,
                     Direction::Down => position + 1 - len..position + 1,
                 };
-                return Ok(Run { source: Source::Part(newest), positions });
+                return Ok(Run { source: Source::Part(index), positions });
             }
         }
     }
 
-    /// The next record of the base comes before the next entry of any part, which is of
-    /// this token and in this part: finds how many more do, or that one more does.
-    fn free_up_to(
-        &mut self,
+    /// Finds out where in the base the next entry of each part is.
+    fn look_ahead(&mut self, view: &View, direction: Direction) -> Result<()> {
+        if self.ahead[direction as usize].len() == self.parts.len() {
+            return Ok(());
+        }
+        let ahead = (0..self.parts.len()).map(|index| self.place_ahead(view, direction, index));
+        self.ahead[direction as usize] = ahead.collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// Where in the base the next entry of a part is; anywhere if it has none.
+    #[inline]
+    fn place_ahead(&self, view: &View, direction: Direction, index: usize) -> Result<usize> {
+        let Some(entry) = next_of(&self.parts[index], direction) else { return Ok(0) };
+        let part = &view.parts[index];
+        if let Some(position) = part.outline().and_then(|outline| outline.base_position(entry)) {
+            return Ok(position);
+        }
+        match part.record(entry)? {
+            Some(record) => Ok(view.base.find(&record.token)?.position),
+            None => Ok(0),
+        }
+    }
+
+    /// Where in the base the nearest entry of any part is.
+    #[inline]
+    fn nearest(&self, direction: Direction) -> Option<usize> {
+        let ahead = self.ahead[direction as usize].iter().zip(&self.parts);
+        let places = ahead.filter(|(_, part)| !part.is_empty()).map(|(place, _)| *place);
+        match direction {
+            Direction::Up => places.min(),
+            Direction::Down => places.max(),
+        }
+    }
+
+    /// Of the parts whose next entry is there in the base, the one that comes first, the
+    /// newest of several, and the token.
+    fn newest_of(
+        &self,
         view: &View,
         direction: Direction,
-        newest: usize,
-        token: &TokenId,
-    ) -> Result<()> {
-        let outline = view.parts[newest].outline();
-        let entry = next_of(&self.parts[newest], direction);
-        let known = outline.zip(entry).and_then(|(outline, entry)| outline.base_position(entry));
-        let (below, above) = if let Some(position) = known {
-            // The record there is of this token or the first above.
-            (position, position + 1)
-        } else {
-            let found = view.base.find(token)?;
-            (Side::Below.of(found), Side::Above.of(found))
-        };
-        match direction {
-            Direction::Up => self.free.0 = below.max(self.base.start + 1),
-            Direction::Down => self.free.1 = above.min(self.base.end - 1),
+        place: usize,
+    ) -> Result<(usize, TokenId)> {
+        let mut first: Option<(usize, TokenId)> = None;
+        for (index, other) in self.ahead[direction as usize].iter().enumerate() {
+            if *other == place
+                && let Some(token) = self.part_token(view, direction, index)?
+                && first.is_none_or(|(_, first)| is_nearer(&token, &first, direction))
+            {
+                first = Some((index, token));
+            }
         }
-        Ok(())
+        Ok(first.unwrap_or_default())
     }
 
     /// Takes all entries of a token, which comes next. The position of the newest one.
@@ -235,15 +267,25 @@ impl Middle {
         view: &View,
         direction: Direction,
         newest: usize,
+        place: usize,
         token: &TokenId,
     ) -> Result<usize> {
-        let taken = cut_off(&mut self.parts[newest], direction, 1).start;
         // In the parts before, it would have been the newest one.
         for index in newest + 1..self.parts.len() {
-            if self.part_token(view, direction, index)?.is_some_and(|other| other == *token) {
-                cut_off(&mut self.parts[index], direction, 1);
+            if self.ahead[direction as usize][index] == place
+                && self.part_token(view, direction, index)?.is_some_and(|other| other == *token)
+            {
+                self.take_entry(view, direction, index)?;
             }
         }
+        self.take_entry(view, direction, newest)
+    }
+
+    /// Takes the next entry of a part.
+    #[inline]
+    fn take_entry(&mut self, view: &View, direction: Direction, index: usize) -> Result<usize> {
+        let taken = cut_off(&mut self.parts[index], direction, 1).start;
+        self.ahead[direction as usize][index] = self.place_ahead(view, direction, index)?;
         Ok(taken)
     }
 
@@ -256,62 +298,50 @@ impl Middle {
         index: usize,
         records_max: usize,
     ) -> Result<usize> {
-        let base_token = self.base_token(view, direction)?;
-        let mut others_token = None;
         let mut count = 0;
         while count + 1 < records_max
-            && let Some(token) = self.part_token(view, direction, index)?
+            && let Some(position) = next_of(&self.parts[index], direction)
         {
-            let is_next = |other: Option<TokenId>| {
-                other.is_none_or(|other| is_nearer(&token, &other, direction))
+            let place = self.ahead[direction as usize][index];
+            let is_free = match direction {
+                Direction::Up => place > self.base.start,
+                Direction::Down => place.saturating_add(1) < self.base.end,
             };
-            if !is_next(base_token) {
+            // Most often it does not come to more than this.
+            if is_free && !self.base.is_empty() || self.nearest(direction) != Some(place) {
                 break;
             }
-            // Most often it does not come to this.
-            let others_token = match others_token {
-                Some(token) => token,
-                None => *others_token.insert(self.others_token(view, direction, index)?),
-            };
-            let position = next_of(&self.parts[index], direction).unwrap_or(0);
-            if !is_next(others_token) || view.parts[index].kind(position)? == Kind::Tombstone {
+            let (newest, token) = self.newest_of(view, direction, place)?;
+            let base_token = self.base_token_at(view, direction, place)?;
+            let is_next = newest == index
+                && base_token.is_none_or(|base| is_nearer(&token, &base, direction))
+                && view.parts[index].kind(position)? != Kind::Tombstone;
+            if !is_next || self.has_older(view, direction, index, place, &token)? {
                 break;
             }
-            cut_off(&mut self.parts[index], direction, 1);
+            self.take_entry(view, direction, index)?;
             count += 1;
         }
         Ok(count)
     }
 
-    /// The part that has the next entry, the newest of several, and the token.
-    fn next_entry(&self, view: &View, direction: Direction) -> Result<Option<(usize, TokenId)>> {
-        let mut next: Option<(usize, TokenId)> = None;
-        for index in 0..self.parts.len() {
-            if let Some(token) = self.part_token(view, direction, index)?
-                && next.is_none_or(|(_, next)| is_nearer(&token, &next, direction))
-            {
-                next = Some((index, token));
-            }
-        }
-        Ok(next)
-    }
-
-    /// The token of the next entry of any part but one.
-    fn others_token(
+    /// Whether an older part has an entry of this token, too.
+    fn has_older(
         &self,
         view: &View,
         direction: Direction,
-        but: usize,
-    ) -> Result<Option<TokenId>> {
-        let mut next: Option<TokenId> = None;
-        for index in (0..self.parts.len()).filter(|index| *index != but) {
-            if let Some(token) = self.part_token(view, direction, index)?
-                && next.is_none_or(|next| is_nearer(&token, &next, direction))
+        newest: usize,
+        place: usize,
+        token: &TokenId,
+    ) -> Result<bool> {
+        for index in newest + 1..self.parts.len() {
+            if self.ahead[direction as usize][index] == place
+                && self.part_token(view, direction, index)?.is_some_and(|other| other == *token)
             {
-                next = Some(token);
+                return Ok(true);
             }
         }
-        Ok(next)
+        Ok(false)
     }
 
     /// The token of the next entry of a part.
@@ -327,11 +357,19 @@ impl Middle {
         }
     }
 
-    /// The token of the next record of the base.
-    fn base_token(&self, view: &View, direction: Direction) -> Result<Option<TokenId>> {
+    /// The token of the next record of the base, if that is the one at a position.
+    #[inline]
+    fn base_token_at(
+        &self,
+        view: &View,
+        direction: Direction,
+        position: usize,
+    ) -> Result<Option<TokenId>> {
         match next_of(&self.base, direction) {
-            Some(position) => Ok(view.base.record(position)?.map(|record| record.token)),
-            None => Ok(None),
+            Some(next) if next == position => {
+                Ok(view.base.record(position)?.map(|record| record.token))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -358,6 +396,7 @@ impl Middle {
             Direction::Down => self.ranks.end.saturating_sub(count),
         };
         let (cut, _) = view.seek(rank)?;
+        self.ahead = Default::default();
         let narrow = |positions: &mut Range<usize>, at: usize| match direction {
             Direction::Up => positions.start = at.max(positions.start),
             Direction::Down => positions.end = at.min(positions.end),
