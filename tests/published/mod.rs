@@ -7,7 +7,7 @@
 
 #![allow(dead_code, reason = "each test that shares this needs another part of it")]
 
-pub mod system;
+pub(crate) mod system;
 
 use std::ops::Bound;
 use std::path::Path;
@@ -18,16 +18,16 @@ use ringstore::testing::random::Random;
 use ringstore::{Batch, BlockTime, LoadOptions, Options, PeerId, Record, Snapshot, Store, TokenId};
 
 /// Holds the number of commits.
-pub const COUNTER: TokenId = TokenId::MAX;
+pub(crate) const COUNTER: TokenId = TokenId::MAX;
 
 /// A token that is not there.
 const ABSENT: u64 = u64::MAX;
 
 /// Numbers that look random, and cost next to nothing.
-pub struct Mix(pub u64);
+pub(crate) struct Mix(pub(crate) u64);
 
 impl Mix {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -35,13 +35,13 @@ impl Mix {
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 }
 
 /// The tokens that are ever written, in order; the counter is the last one.
-pub fn tokens(count: usize) -> Arc<[TokenId]> {
+pub(crate) fn tokens(count: usize) -> Arc<[TokenId]> {
     let mut random = Random::new("published", count as u64);
     let mut tokens: Vec<_> = (1..count).map(|_| random.token()).collect();
     tokens.push(COUNTER);
@@ -64,7 +64,7 @@ fn value(index: usize, number: u64) -> BlockTime {
 }
 
 /// Commit `number`, counted from 1.
-pub fn batch(tokens: &[TokenId], number: u64) -> Batch {
+pub(crate) fn batch(tokens: &[TokenId], number: u64) -> Batch {
     let mut batch = Batch::with_capacity(17);
     for (at, (index, puts)) in operations(tokens.len(), number).enumerate() {
         match (puts, at % 2) {
@@ -78,7 +78,7 @@ pub fn batch(tokens: &[TokenId], number: u64) -> Batch {
 }
 
 /// Creates a store with what there is before the first commit.
-pub fn create(path: &Path, options: &Options, tokens: &Arc<[TokenId]>) -> Store {
+pub(crate) fn create(path: &Path, options: &Options, tokens: &Arc<[TokenId]>) -> Store {
     let store = Store::create(path, options).unwrap();
     let model = Model::new(tokens);
     let records = model.contents().map(|(token, value)| Ok(Record::new(token, value)));
@@ -87,15 +87,15 @@ pub fn create(path: &Path, options: &Options, tokens: &Arc<[TokenId]>) -> Store 
 }
 
 /// How many commits a snapshot has.
-pub fn commits(snapshot: &Snapshot) -> u64 {
+pub(crate) fn commits(snapshot: &Snapshot) -> u64 {
     snapshot.get(&COUNTER).unwrap().map_or(0, |value| value.time)
 }
 
 /// What a store holds after so many commits.
 #[derive(Clone)]
-pub struct Model {
+pub(crate) struct Model {
     tokens: Arc<[TokenId]>,
-    pub commits: u64,
+    pub(crate) commits: u64,
     /// The commit that put each token.
     written: Vec<u64>,
     /// A Fenwick tree of the tokens that are there.
@@ -105,7 +105,7 @@ pub struct Model {
 
 impl Model {
     /// Before the first commit, three of four tokens are there.
-    pub fn new(tokens: &Arc<[TokenId]>) -> Self {
+    pub(crate) fn new(tokens: &Arc<[TokenId]>) -> Self {
         let (written, tree) = (vec![ABSENT; tokens.len()], vec![0; tokens.len() + 1]);
         let mut model = Self { tokens: Arc::clone(tokens), commits: 0, written, tree, len: 0 };
         for index in (0..tokens.len() - 1).filter(|index| index % 4 != 0) {
@@ -127,7 +127,7 @@ impl Model {
         }
     }
 
-    pub fn advance_to(&mut self, commits: u64) {
+    pub(crate) fn advance_to(&mut self, commits: u64) {
         assert!(commits >= self.commits, "{commits} commits after {}", self.commits);
         for number in self.commits + 1..=commits {
             for (index, puts) in operations(self.tokens.len(), number) {
@@ -170,12 +170,12 @@ impl Model {
         rest.filter_map(|index| Some((self.tokens[index], self.value(index)?)))
     }
 
-    pub fn contents(&self) -> impl DoubleEndedIterator<Item = (TokenId, BlockTime)> {
+    pub(crate) fn contents(&self) -> impl DoubleEndedIterator<Item = (TokenId, BlockTime)> {
         self.contents_from(0)
     }
 
     /// Asks one question, of one kind or another, and compares the answer.
-    pub fn ask(&self, snapshot: &Snapshot, mix: &mut Mix) {
+    pub(crate) fn ask(&self, snapshot: &Snapshot, mix: &mut Mix) {
         let index = mix.below(self.tokens.len());
         let token = self.tokens[index];
         let commits = self.commits;
@@ -241,7 +241,7 @@ impl Model {
 
     /// Compares all that a snapshot holds, in every way that it can be gone through. How many
     /// answers that were.
-    pub fn compare(&self, snapshot: &Snapshot) -> u64 {
+    pub(crate) fn compare(&self, snapshot: &Snapshot) -> u64 {
         let commits = self.commits;
         assert_eq!(snapshot.len(), self.len, "after {commits}");
         let found = snapshot.range(..).map(Result::unwrap);
@@ -255,7 +255,7 @@ impl Model {
     }
 
     /// Compares signatures of so many tokens. How many answers that were.
-    pub fn sign(&self, snapshot: &Snapshot, mix: &mut Mix, signatures: usize) -> u64 {
+    pub(crate) fn sign(&self, snapshot: &Snapshot, mix: &mut Mix, signatures: usize) -> u64 {
         let oracle = Oracle { tokens: self.contents().collect() };
         for _ in 0..signatures {
             let (index, peer) = (mix.below(self.tokens.len()), PeerId::from(mix.next()));
@@ -273,37 +273,37 @@ impl Model {
 }
 
 /// A model that follows snapshots which get newer.
-pub struct Follower {
-    pub model: Model,
-    pub mix: Mix,
-    pub answers: u64,
+pub(crate) struct Follower {
+    pub(crate) model: Model,
+    pub(crate) mix: Mix,
+    pub(crate) answers: u64,
 }
 
 impl Follower {
-    pub fn new(tokens: &Arc<[TokenId]>, seed: u64) -> Self {
+    pub(crate) fn new(tokens: &Arc<[TokenId]>, seed: u64) -> Self {
         Self { model: Model::new(tokens), mix: Mix(seed), answers: 0 }
     }
 
     /// Looks how far a snapshot is: no less far than the last one, nor than it has to be.
-    pub fn meet(&mut self, snapshot: &Snapshot, least: u64) {
+    pub(crate) fn meet(&mut self, snapshot: &Snapshot, least: u64) {
         let found = commits(snapshot);
         assert!(found >= least, "{least} commits were acknowledged before, {found} are there");
         self.model.advance_to(found);
         self.answers += 1;
     }
 
-    pub fn ask(&mut self, snapshot: &Snapshot, questions: u64) {
+    pub(crate) fn ask(&mut self, snapshot: &Snapshot, questions: u64) {
         for _ in 0..questions {
             self.model.ask(snapshot, &mut self.mix);
         }
         self.answers += questions;
     }
 
-    pub fn compare(&mut self, snapshot: &Snapshot) {
+    pub(crate) fn compare(&mut self, snapshot: &Snapshot) {
         self.answers += self.model.compare(snapshot);
     }
 
-    pub fn sign(&mut self, snapshot: &Snapshot, signatures: usize) {
+    pub(crate) fn sign(&mut self, snapshot: &Snapshot, signatures: usize) {
         self.answers += self.model.sign(snapshot, &mut self.mix, signatures);
     }
 }

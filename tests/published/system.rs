@@ -14,43 +14,43 @@ const STORE: &str = "RINGSTORE_READER_TEST_STORE";
 
 /// What a writer tells others while it commits.
 #[derive(Default)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// The last commit that was begun.
-    pub begun: AtomicU64,
+    pub(crate) begun: AtomicU64,
     /// The last one that was acknowledged.
-    pub acknowledged: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
     /// Readers that are not done.
-    pub readers: AtomicUsize,
+    pub(crate) readers: AtomicUsize,
 }
 
 impl Progress {
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::SeqCst)
     }
 
-    pub fn begun(&self) -> u64 {
+    pub(crate) fn begun(&self) -> u64 {
         self.begun.load(Ordering::SeqCst)
     }
 
     /// Counts a reader until what is returned is dropped, be it by a panic.
-    pub fn reader(&self) -> Reading<'_> {
+    pub(crate) fn reader(&self) -> Reading<'_> {
         self.readers.fetch_add(1, Ordering::SeqCst);
         Reading(self)
     }
 
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.readers.load(Ordering::SeqCst) > 0
     }
 
     /// Waits until so much is acknowledged.
-    pub fn wait_for(&self, commits: u64) {
+    pub(crate) fn wait_for(&self, commits: u64) {
         while self.acknowledged() < commits {
             std::thread::yield_now();
         }
     }
 }
 
-pub struct Reading<'a>(&'a Progress);
+pub(crate) struct Reading<'a>(&'a Progress);
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
@@ -59,12 +59,12 @@ impl Drop for Reading<'_> {
 }
 
 /// The store that this program is to read, if it is a reader.
-pub fn store_to_read() -> Option<std::path::PathBuf> {
+pub(crate) fn store_to_read() -> Option<std::path::PathBuf> {
     std::env::var_os(STORE).map(Into::into)
 }
 
 /// Says how far what was read is, and asks how many commits are acknowledged.
-pub fn ask_parent(commits: u64) -> u64 {
+pub(crate) fn ask_parent(commits: u64) -> u64 {
     std::io::stderr().write_all(format!("{commits}\n").as_bytes()).unwrap();
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
@@ -72,12 +72,12 @@ pub fn ask_parent(commits: u64) -> u64 {
 }
 
 /// Says something else, as the last thing.
-pub fn tell_parent(figures: &str) {
+pub(crate) fn tell_parent(figures: &str) {
     std::io::stderr().write_all(format!("done {figures}\n").as_bytes()).unwrap();
 }
 
 /// How this program is run once more to do what one of its tests does.
-pub fn command(test: &str, store: &Path) -> Command {
+pub(crate) fn command(test: &str, store: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(STORE, store);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -85,14 +85,14 @@ pub fn command(test: &str, store: &Path) -> Command {
 }
 
 /// A reader that is a process.
-pub struct Reader {
-    pub process: Child,
+pub(crate) struct Reader {
+    pub(crate) process: Child,
     input: ChildStdin,
     output: BufReader<ChildStderr>,
 }
 
 impl Reader {
-    pub fn spawn(test: &str, store: &Path) -> Self {
+    pub(crate) fn spawn(test: &str, store: &Path) -> Self {
         let mut process = command(test, store).spawn().unwrap();
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stderr.take().unwrap());
@@ -101,7 +101,7 @@ impl Reader {
 
     /// Answers one question; what it said, if that was something else. What it read must
     /// not be farther than the writer is, nor less far than it was told before.
-    pub fn answer(&mut self, progress: &Progress, told: &mut u64) -> Option<String> {
+    pub(crate) fn answer(&mut self, progress: &Progress, told: &mut u64) -> Option<String> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         if let Some(figures) = line.strip_prefix("done ") {
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     /// Answers all questions; what it said in the end.
-    pub fn run(mut self, progress: &Progress) -> String {
+    pub(crate) fn run(mut self, progress: &Progress) -> String {
         // The first thing that it says is that it has read nothing.
         let mut told = 0;
         let figures = loop {
@@ -133,36 +133,36 @@ impl Reader {
         figures
     }
 
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 }
 
 /// A figure of /proc/self/status, in KiB if it is of memory.
-pub fn status(name: &str) -> u64 {
+pub(crate) fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).expect(name);
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-pub fn open_files() -> usize {
+pub(crate) fn open_files() -> usize {
     // One of them is the list itself.
     std::fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 
-pub fn names(directory: &Path) -> BTreeSet<String> {
+pub(crate) fn names(directory: &Path) -> BTreeSet<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// How many names end so.
-pub fn count(names: &BTreeSet<String>, end: &str) -> u64 {
+pub(crate) fn count(names: &BTreeSet<String>, end: &str) -> u64 {
     names.iter().filter(|name| name.ends_with(end)).count() as u64
 }
 
 /// Bytes of all files that are there by name.
-pub fn bytes(directory: &Path) -> u64 {
+pub(crate) fn bytes(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).unwrap();
     // Some may be gone by now.
     entries.filter_map(|entry| entry.unwrap().metadata().ok()).map(|data| data.len()).sum()
