@@ -11,7 +11,7 @@ use std::path::Path;
 use ringstore::testing::random::Random;
 use ringstore::{Durability, Options, Snapshot, Store};
 
-use self::published::system::{bytes, count, names, open_files, status};
+use self::published::system::{bytes, count, directory, names, open_files, status};
 use self::published::{Follower, Model, batch, create, tokens};
 
 const TOKENS: usize = 2_000;
@@ -61,7 +61,7 @@ fn assert_pinned(store: &Store) -> u64 {
 
 #[test]
 fn snapshots_are_held_over_a_thousand_flushes() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let path = directory.path().join("tokens");
     let tokens = tokens(TOKENS);
     let store = create(&path, &options(), &tokens);

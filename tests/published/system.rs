@@ -139,6 +139,12 @@ impl Reader {
     }
 }
 
+/// A directory that is in memory where there is such a place: a thousand flushes sync six
+/// thousand times, and what is asked here is not whether a disk is slow.
+pub(crate) fn directory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A figure of /proc/self/status, in KiB if it is of memory.
 pub(crate) fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

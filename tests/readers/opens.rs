@@ -1,0 +1,190 @@
+//! Thousands of read-only opens and refreshes under a writer that flushes all the time.
+//! None of them may fail, whatever was unlinked between two steps of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, ScopedJoinHandle};
+
+use ringstore::testing::random::Random;
+use ringstore::{Durability, Options, Store, TokenId, Verification};
+
+use crate::published::system::{
+    Progress, Reader, ask_parent, count, directory, names, store_to_read, tell_parent,
+};
+use crate::published::{Follower, batch, create, tokens};
+
+const TOKENS: usize = 600;
+
+/// Of each of two threads and two processes, and as many refreshes.
+const OPENS: u64 = 2_600;
+
+const KILLS: u64 = 60;
+
+pub(crate) fn options() -> Options {
+    let options = Options::new().durability(Durability::Buffered);
+    options.delta_entries(30).log_bytes(8 << 10)
+}
+
+/// Commits and flushes as long as somebody reads.
+pub(crate) fn write(store: &Store, tokens: &[TokenId], progress: &Progress) -> u64 {
+    let mut number = 0;
+    while progress.is_read() {
+        number += 1;
+        progress.begun.store(number, Ordering::SeqCst);
+        store.commit(&batch(tokens, number)).unwrap();
+        progress.acknowledged.store(number, Ordering::SeqCst);
+        if number % 16 == 0 {
+            store.flush().unwrap();
+        }
+    }
+    number
+}
+
+/// Opens a store that is written, and looks whether all is right in it.
+fn open(path: &Path, follower: &mut Follower, least: u64, round: u64) {
+    let verification = match round % 3 {
+        0 => Verification::OnOpen,
+        1 => Verification::FirstTouch,
+        _ => Verification::Never,
+    };
+    let store = Store::open_read_only(path, &options().verification(verification)).unwrap();
+    look(&store, follower, least, round);
+    assert!(store.stat().layers <= 6);
+    if round % 100 == 0 {
+        let report = store.verify(&|_| std::ops::ControlFlow::Continue(())).unwrap();
+        assert_eq!(report.damages, []);
+    }
+}
+
+fn look(store: &Store, follower: &mut Follower, least: u64, round: u64) {
+    let snapshot = store.snapshot();
+    follower.meet(&snapshot, least);
+    follower.ask(&snapshot, 12);
+    if round % 20 == 0 {
+        follower.compare(&snapshot);
+    }
+}
+
+/// Opens again and again, then refreshes what it opened last; `ask` tells how far the
+/// reader is, and what is acknowledged by now.
+fn read(path: &Path, seed: u64, ask: &mut dyn FnMut(u64) -> u64) -> u64 {
+    let mut follower = Follower::new(&tokens(TOKENS), seed);
+    for round in 0..OPENS {
+        let least = ask(follower.model.commits);
+        open(path, &mut follower, least, round);
+    }
+    let store = Store::open_read_only(path, &options()).unwrap();
+    look(&store, &mut follower, 0, 0);
+    let mut changed = 0;
+    for round in 0..OPENS {
+        let (least, before) = (ask(follower.model.commits), follower.model.commits);
+        let is_changed = store.refresh().unwrap();
+        changed += u64::from(is_changed);
+        look(&store, &mut follower, least, round);
+        assert!(is_changed || follower.model.commits == before, "nothing was to be seen");
+    }
+    changed
+}
+
+/// The processes that read; of no use by itself.
+#[test]
+fn reader() {
+    let Some(path) = store_to_read() else { return };
+    let changed = read(&path, u64::from(std::process::id()), &mut ask_parent);
+    tell_parent(&changed.to_string());
+}
+
+/// The process that is killed; of no use by itself.
+#[test]
+fn endless_reader() {
+    let Some(path) = store_to_read() else { return };
+    let mut follower = Follower::new(&tokens(TOKENS), u64::from(std::process::id()));
+    let kept = Store::open_read_only(&path, &options()).unwrap();
+    for round in 0.. {
+        let least = ask_parent(follower.model.commits);
+        kept.refresh().unwrap();
+        look(&kept, &mut follower, least, round);
+        open(&path, &mut follower, least, round);
+    }
+}
+
+#[test]
+fn ten_thousand_opens_and_refreshes_of_a_store_that_is_flushed() {
+    let directory = directory();
+    let path = directory.path().join("tokens");
+    let (tokens, progress) = (tokens(TOKENS), Arc::new(Progress::default()));
+    let store = create(&path, &options(), &tokens);
+    let (number, changed) = thread::scope(|scope| {
+        let (path, progress) = (&path, &progress);
+        let readings: Vec<_> = (0..4).map(|_| progress.reader()).collect();
+        let readers = readings.into_iter().zip(0..4).map(|(reading, seed)| {
+            scope.spawn(move || {
+                let _reading = reading;
+                if seed % 2 == 0 {
+                    return read(path, seed, &mut |_| progress.acknowledged());
+                }
+                Reader::spawn("opens::reader", path).run(progress).parse().unwrap()
+            })
+        });
+        let readers: Vec<ScopedJoinHandle<'_, u64>> = readers.collect();
+        let number = write(&store, &tokens, progress);
+        (number, readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>())
+    });
+    let stat = store.stat();
+    println!("{number} commits, {} flushes, {changed} refreshes saw something", stat.flushes);
+    // Or nothing was ever in the way.
+    assert!(stat.flushes >= 1_000, "{} flushes", stat.flushes);
+    assert!(changed >= 1_000, "{changed} refreshes");
+    assert_no_traces(&store);
+}
+
+/// There are the files of the store, and no others.
+pub(crate) fn assert_no_traces(store: &Store) {
+    store.flush().unwrap();
+    let (stat, names) = (store.stat(), names(store.path()));
+    assert!(names.contains("MANIFEST") && names.contains("LOCK"), "{names:?}");
+    assert_eq!(count(&names, ".seg"), stat.segments, "{names:?}");
+    assert!(count(&names, ".log") <= 1, "{names:?}");
+    assert_eq!(names.len() as u64, 2 + stat.segments + count(&names, ".log"), "{names:?}");
+}
+
+#[test]
+fn readers_that_are_killed_leave_nothing_behind() {
+    let directory = directory();
+    let path = directory.path().join("tokens");
+    let (tokens, progress) = (tokens(TOKENS), Progress::default());
+    let store = create(&path, &options(), &tokens);
+    let number = thread::scope(|scope| {
+        let reading = progress.reader();
+        let (path, progress, tokens) = (&path, &progress, &tokens);
+        let killer = scope.spawn(move || {
+            let _reading = reading;
+            let mut random = Random::new("killed readers", 1);
+            for kill in 0..KILLS {
+                let mut reader = Reader::spawn("opens::endless_reader", path);
+                let mut told = 0;
+                // It is killed while it does what it was just told to.
+                for _ in 0..1 + random.below(12) {
+                    assert_eq!(reader.answer(progress, &mut told), None);
+                }
+                reader.kill();
+                // Others read on, and the writer too.
+                let mut follower = Follower::new(tokens, kill);
+                open(path, &mut follower, progress.acknowledged(), kill);
+                progress.wait_for(progress.acknowledged() + 1);
+            }
+        });
+        let number = write(&store, tokens, progress);
+        killer.join().unwrap();
+        number
+    });
+    println!("{KILLS} readers killed, {number} commits, {} flushes", store.stat().flushes);
+    assert_no_traces(&store);
+    store.close().unwrap();
+    // They had no lock either.
+    let store = Store::open(&path, &options()).unwrap();
+    let mut follower = Follower::new(&tokens, 0);
+    follower.meet(&store.snapshot(), number);
+    follower.compare(&store.snapshot());
+}
