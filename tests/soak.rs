@@ -135,6 +135,7 @@ impl Seen {
 
 /// Commits as long as somebody reads.
 fn write(store: &Store, tokens: &[TokenId], progress: &Progress) -> Seen {
+    let _writing = progress.writer();
     let mut seen = Seen::default();
     while progress.is_read() {
         seen.commits += 1;
@@ -178,9 +179,7 @@ fn every_answer_is_right_while_layers_come_and_go() {
         let processes: Vec<_> = (0..PROCESSES)
             .map(|_| progress.reader())
             .map(|reading| {
-                scope.spawn(move || {
-                    (Reader::spawn("reader", path).run(progress), drop(reading)).0
-                })
+                scope.spawn(move || (Reader::spawn("reader", path).run(progress), drop(reading)).0)
             })
             .collect();
         let seen = write(store, tokens, progress);

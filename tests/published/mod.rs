@@ -222,9 +222,9 @@ impl Model {
                 assert!(found.eq(expected), "up from {token} after {commits}");
             }
             18 => {
-                let below = (0..index).rev().filter_map(|index| {
-                    Some((self.tokens[index], self.value(index)?))
-                });
+                let below = (0..index)
+                    .rev()
+                    .filter_map(|index| Some((self.tokens[index], self.value(index)?)));
                 let found = snapshot.range(..token).rev().take(8).map(Result::unwrap);
                 assert!(found.eq(below.take(8)), "down from {token} after {commits}");
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 const STORE: &str = "RINGSTORE_READER_TEST_STORE";
 
@@ -21,6 +21,8 @@ pub(crate) struct Progress {
     pub(crate) acknowledged: AtomicU64,
     /// Readers that are not done.
     pub(crate) readers: AtomicUsize,
+    /// The writer commits no more.
+    pub(crate) is_over: AtomicBool,
 }
 
 impl Progress {
@@ -42,11 +44,30 @@ impl Progress {
         self.readers.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until so much is acknowledged.
-    pub(crate) fn wait_for(&self, commits: u64) {
-        while self.acknowledged() < commits {
+    /// Says that the writer commits no more once what is returned is dropped, be it by a
+    /// panic.
+    pub(crate) fn writer(&self) -> Writing<'_> {
+        Writing(self)
+    }
+
+    /// Waits until more is acknowledged, and says how much.
+    pub(crate) fn more_than(&self, commits: u64) -> u64 {
+        loop {
+            let acknowledged = self.acknowledged();
+            if acknowledged > commits {
+                return acknowledged;
+            }
+            assert!(!self.is_over.load(Ordering::SeqCst), "the writer ended");
             std::thread::yield_now();
         }
+    }
+}
+
+pub(crate) struct Writing<'a>(&'a Progress);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
     }
 }
 
@@ -99,8 +120,9 @@ impl Reader {
         Self { process, input, output }
     }
 
-    /// Answers one question; what it said, if that was something else. What it read must
-    /// not be farther than the writer is, nor less far than it was told before.
+    /// Answers one question, once there is news; what it said, if that was something else.
+    /// What it read must not be farther than the writer is, nor less far than it was told
+    /// before.
     pub(crate) fn answer(&mut self, progress: &Progress, told: &mut u64) -> Option<String> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
@@ -114,7 +136,7 @@ impl Reader {
         let begun = progress.begun();
         assert!(found <= begun, "{found} commits were read, {begun} begun");
         assert!(found >= *told, "{found} commits were read, {told} acknowledged before");
-        *told = progress.acknowledged();
+        *told = progress.more_than(*told);
         writeln!(self.input, "{told}").unwrap();
         None
     }
