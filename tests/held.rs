@@ -83,7 +83,7 @@ fn snapshots_are_held_over_a_thousand_flushes() {
         assert_no_other_files(&store);
         segment_bytes_max = segment_bytes_max.max(stat.segment_bytes);
         bytes_max = bytes_max.max(bytes(&path));
-        if flushes % 20 == 0 {
+        if flushes.is_multiple_of(20) {
             let snapshot = store.snapshot();
             follower.meet(&snapshot, number);
             let kept = (snapshot, follower.model.clone());
@@ -93,7 +93,7 @@ fn snapshots_are_held_over_a_thousand_flushes() {
                 _ => held.push(kept),
             }
         }
-        if flushes % 50 == 0 {
+        if flushes.is_multiple_of(50) {
             pinned_max = pinned_max.max(assert_pinned(&store));
             for (snapshot, model) in &held {
                 follower.answers += model.compare(snapshot);

@@ -40,10 +40,10 @@ const PEAK_KIB: u64 = 120 << 10;
 /// Asks a snapshot all kinds of questions, now and then about all that it holds.
 fn question(follower: &mut Follower, snapshot: &ringstore::Snapshot, round: u64) {
     follower.ask(snapshot, QUESTIONS);
-    if round % 64 == 0 {
+    if round.is_multiple_of(64) {
         follower.compare(snapshot);
     }
-    if round % 256 == 0 {
+    if round.is_multiple_of(256) {
         follower.sign(snapshot, 8);
     }
 }
@@ -60,7 +60,7 @@ fn reader() {
     follower.meet(&held, least);
     let mut model = follower.model.clone();
     let (mut changed, mut files_max) = (0, 0);
-    for round in 0.. {
+    for round in 0u64.. {
         least = ask_parent(follower.model.commits);
         let is_changed = store.refresh().unwrap();
         let snapshot = store.snapshot();
@@ -69,7 +69,7 @@ fn reader() {
         assert!(is_changed || follower.model.commits == before, "nothing was to be seen");
         changed += u64::from(is_changed);
         question(&mut follower, &snapshot, round);
-        if round % 100 == 0 {
+        if round.is_multiple_of(100) {
             follower.answers += model.compare(&held);
             (held, model) = (snapshot, follower.model.clone());
             files_max = files_max.max(open_files());
@@ -91,14 +91,14 @@ fn read(store: &Store, tokens: &Arc<[TokenId]>, seed: u64, progress: &Progress) 
     let mut held = store.snapshot();
     follower.meet(&held, 0);
     let mut model = follower.model.clone();
-    for round in 0.. {
+    for round in 0u64.. {
         let least = progress.acknowledged();
         let snapshot = store.snapshot();
         follower.meet(&snapshot, least);
         let begun = progress.begun();
         assert!(follower.model.commits <= begun, "{} of {begun}", follower.model.commits);
         question(&mut follower, &snapshot, round);
-        if round % 100 == 0 {
+        if round.is_multiple_of(100) {
             // One that was kept meanwhile is as it was.
             follower.answers += model.compare(&held);
             (held, model) = (snapshot, follower.model.clone());
@@ -141,7 +141,7 @@ fn write(store: &Store, tokens: &[TokenId], progress: &Progress) -> Seen {
         seen.commits += 1;
         let batch = batch(tokens, seen.commits);
         progress.begun.store(seen.commits, Ordering::SeqCst);
-        if seen.commits % 512 == 0 {
+        if seen.commits.is_multiple_of(512) {
             store.commit_with(&batch, Durability::Synced).unwrap();
             seen.look(store);
         } else {

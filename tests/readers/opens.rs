@@ -35,7 +35,7 @@ pub(crate) fn write(store: &Store, tokens: &[TokenId], progress: &Progress) -> u
         progress.begun.store(number, Ordering::SeqCst);
         store.commit(&batch(tokens, number)).unwrap();
         progress.acknowledged.store(number, Ordering::SeqCst);
-        if number % 16 == 0 {
+        if number.is_multiple_of(16) {
             store.flush().unwrap();
         }
     }
@@ -52,7 +52,7 @@ fn open(path: &Path, follower: &mut Follower, least: u64, round: u64) {
     let store = Store::open_read_only(path, &options().verification(verification)).unwrap();
     look(&store, follower, least, round);
     assert!(store.stat().layers <= 6);
-    if round % 100 == 0 {
+    if round.is_multiple_of(100) {
         let report = store.verify(&|_| std::ops::ControlFlow::Continue(())).unwrap();
         assert_eq!(report.damages, []);
     }
@@ -62,7 +62,7 @@ fn look(store: &Store, follower: &mut Follower, least: u64, round: u64) {
     let snapshot = store.snapshot();
     follower.meet(&snapshot, least);
     follower.ask(&snapshot, 12);
-    if round % 20 == 0 {
+    if round.is_multiple_of(20) {
         follower.compare(&snapshot);
     }
 }
@@ -102,7 +102,7 @@ fn endless_reader() {
     let Some(path) = store_to_read() else { return };
     let mut follower = Follower::new(&tokens(TOKENS), u64::from(std::process::id()));
     let kept = Store::open_read_only(&path, &options()).unwrap();
-    for round in 0.. {
+    for round in 0u64.. {
         let least = ask_parent(follower.model.commits);
         kept.refresh().unwrap();
         look(&kept, &mut follower, least, round);
@@ -170,7 +170,7 @@ fn readers_that_are_killed_leave_nothing_behind() {
                 let mut reader = Reader::spawn("opens::endless_reader", path);
                 let mut told = 0;
                 // It is killed while it does what it was just told to.
-                for _ in 0..1 + random.below(12) {
+                for _ in 0..=random.below(12) {
                     assert_eq!(reader.answer(progress, &mut told), None);
                 }
                 reader.kill();

@@ -24,11 +24,11 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 /// Everything that a trace in a directory would change.
-fn state(directory: &Path) -> BTreeMap<String, [i64; 6]> {
+fn state(directory: &Path) -> BTreeMap<String, ([i64; 4], u64, u64)> {
     let of = |path: &Path| {
         let data = fs::metadata(path).unwrap();
-        let (changed, len, inode) = (data.ctime(), data.len() as i64, data.ino() as i64);
-        [data.mtime(), data.mtime_nsec(), changed, data.ctime_nsec(), len, inode]
+        let times = [data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()];
+        (times, data.len(), data.ino())
     };
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let files = entries.map(|path| (path.display().to_string(), of(&path)));
