@@ -102,8 +102,10 @@ fn directories_that_are_deleted_under_way() {
     for round in 0..DELETIONS {
         let path = directory.path().join(round.to_string());
         let store = create(&path, &options(), &tokens);
+        let reader = Store::open_read_only(&path, &options()).unwrap();
         let progress = Progress::default();
         thread::scope(|scope| {
+            let reader = &reader;
             let (store, progress, tokens, path) = (&store, &progress, &tokens, &path);
             let writer = scope.spawn(move || {
                 let _writing = progress.writer();
@@ -134,13 +136,11 @@ fn directories_that_are_deleted_under_way() {
                 }
             });
             let refreshes = scope.spawn(move || {
-                let store = Store::open_read_only(path, &options()).unwrap();
-                progress.begun.fetch_max(1, Ordering::SeqCst);
                 let mut follower = Follower::new(tokens, round);
                 loop {
                     let least = progress.acknowledged();
-                    let refreshed = store.refresh();
-                    let snapshot = store.snapshot();
+                    let refreshed = reader.refresh();
+                    let snapshot = reader.snapshot();
                     follower.meet(&snapshot, if refreshed.is_ok() { least } else { 0 });
                     follower.compare(&snapshot);
                     if let Err(error) = refreshed {
