@@ -95,3 +95,34 @@ fn a_child_that_is_forked_during_a_commit_waits_for_nobody() {
         is_over.store(true, Ordering::Relaxed);
     });
 }
+
+/// A child has the lock's file as long as it has not begun another program, and there are
+/// children at any time where another thread starts programs. A store that is closed is
+/// unlocked nevertheless.
+#[test]
+fn a_store_that_is_closed_is_unlocked_whatever_children_there_are() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    store.put(&TokenId::from(7), BlockTime::new(7.into(), 7)).unwrap();
+    let (mut child_reads, parent_writes) = std::io::pipe().unwrap();
+    // SAFETY: the child only waits for the end of a pipe and ends.
+    let process = unsafe { libc::fork() };
+    assert!(process >= 0, "cannot fork");
+    if process == 0 {
+        // SAFETY: takes no pointer.
+        unsafe { libc::alarm(20) };
+        drop(parent_writes);
+        let _ = std::io::Read::read(&mut child_reads, &mut [0]);
+        // SAFETY: ends the process at once, as the test is the parent's.
+        unsafe { libc::_exit(0) }
+    }
+    store.close().unwrap();
+    let opened = Store::open(directory.path(), &Options::new());
+    drop(parent_writes);
+    let mut status = 0;
+    // SAFETY: `status` is ours, and the process is our child.
+    let waited = unsafe { libc::waitpid(process, &raw mut status, 0) };
+    assert!(waited == process && libc::WIFEXITED(status));
+    assert_eq!(opened.unwrap().snapshot().len(), 1);
+}
