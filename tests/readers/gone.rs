@@ -8,16 +8,18 @@
 //!   seen, but their file has no name any more. What needs a new file fails, again and again,
 //!   with an error that names that file; and closing says so, too.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use ringstore::{Durability, Error, Result, Store, TokenId};
+use ringstore::{Durability, Error, Options, Result, Store, TokenId};
 
 use crate::opens::options;
-use crate::published::system::{Progress, directory};
+use crate::published::system::{Progress, directory, names};
 use crate::published::{Follower, batch, commits, create, tokens};
 
 const TOKENS: usize = 600;
@@ -216,4 +218,46 @@ fn assert_holds(store: &Store, tokens: &Arc<[TokenId]>, commits: u64) {
     assert_eq!(follower.model.commits, commits);
     follower.compare(&store.snapshot());
     assert_eq!(store.verify(&|_| std::ops::ControlFlow::Continue(())).unwrap().damages, []);
+}
+
+/// Another store in the place of one that was moved away, or deleted, is not the writer's to
+/// change.
+#[test]
+fn a_store_in_the_place_of_another_one() {
+    for is_deleted in [false, true] {
+        let directory = directory();
+        let (path, moved) = (directory.path().join("tokens"), directory.path().join("moved"));
+        let tokens = tokens(TOKENS);
+        let store = create(&path, &options(), &tokens);
+        assert!(commit_until(&store, &tokens, 1, 50).1.is_ok());
+        // Nothing is being written in the background.
+        store.flush().unwrap();
+        if is_deleted {
+            fs::remove_dir_all(&path).unwrap();
+        } else {
+            fs::rename(&path, &moved).unwrap();
+        }
+        let other = create(&path, &Options::new(), &tokens);
+        assert!(commit_until(&other, &tokens, 1, 5).1.is_ok());
+        let before = files(&path);
+        let (last, failed) = commit_until(&store, &tokens, 51, 500);
+        println!("deleted: {is_deleted}; it committed up to {last}: {failed:?}");
+        assert!(files(&path) == before, "the files of another store were changed");
+        assert!(failed.as_ref().is_err_and(is_not_found), "{failed:?}");
+        assert!(store.close().is_err_and(|error| is_not_found(&error)));
+        assert!(files(&path) == before, "the files of another store were changed");
+        assert_holds(&other, &tokens, 5);
+        assert!(commit_until(&other, &tokens, 6, 500).1.is_ok());
+        other.close().unwrap();
+        assert_holds(&Store::open(&path, &options()).unwrap(), &tokens, 500);
+        if !is_deleted {
+            assert_holds(&Store::open(&moved, &options()).unwrap(), &tokens, last);
+        }
+    }
+}
+
+/// All files with their bytes.
+fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = names(path).into_iter();
+    files.map(|name| (name.clone(), fs::read(path.join(name)).unwrap())).collect()
 }
