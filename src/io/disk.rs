@@ -90,7 +90,9 @@ impl Disk for RealDisk {
         loop {
             let file = regular(plain(&mut options).open(self.path_of(name))?)?;
             match fs2::FileExt::try_lock_exclusive(&file) {
-                Ok(()) if self.is_named(&file, name)? => return Ok(Some(Box::new(file))),
+                Ok(()) if self.is_named(&file, name)? => {
+                    return Ok(Some(Box::new(Lock { file, process: std::process::id() })));
+                }
                 // Whoever had the lock failed to create a store, and removed the file.
                 Ok(()) => {}
                 Err(error) if error.kind() == fs2::lock_contended_error().kind() => {
@@ -110,6 +112,22 @@ impl RealDisk {
             Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// A lock on a file. Children have it as well, and one that was just forked may outlive it:
+/// so it is given back, not only the file closed, and by none but who took it.
+struct Lock {
+    file: File,
+    process: u32,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if std::process::id() == self.process {
+            // If that fails, it ends with the file.
+            let _ = fs2::FileExt::unlock(&self.file);
         }
     }
 }
