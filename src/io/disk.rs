@@ -1,7 +1,7 @@
 //! The disk of the operating system.
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -19,11 +19,20 @@ pub(crate) struct RealDisk {
     /// Once it was synced: so that syncing it does not fail for want of open files, which
     /// would be taken for a disk that fails.
     directory: OnceLock<File>,
+    /// The file that is locked, once one is: its name, and what it is.
+    locked: OnceLock<(String, FileId)>,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+fn file_id(metadata: &Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
 }
 
 impl RealDisk {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), directory: OnceLock::new() }
+        Self { path: path.to_path_buf(), directory: OnceLock::new(), locked: OnceLock::new() }
     }
 }
 
@@ -46,6 +55,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.refuse_other()?;
         let mut options = OpenOptions::new();
         let file =
             plain(options.read(true).write(true).create_new(true)).open(self.path_of(name))?;
@@ -53,6 +63,7 @@ impl Disk for RealDisk {
     }
 
     fn create_unnamed(&self) -> io::Result<Box<dyn DiskFile>> {
+        self.refuse_other()?;
         Ok(Box::new(tempfile::tempfile_in(&self.path)?))
     }
 
@@ -67,10 +78,12 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.refuse_other()?;
         std::fs::rename(self.path_of(from), self.path_of(to))
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {
+        self.refuse_other()?;
         std::fs::remove_file(self.path_of(name))
     }
 
@@ -89,8 +102,10 @@ impl Disk for RealDisk {
         options.read(true).write(true).create(true).truncate(false);
         loop {
             let file = regular(plain(&mut options).open(self.path_of(name))?)?;
+            let id = file_id(&file.metadata()?);
             match fs2::FileExt::try_lock_exclusive(&file) {
-                Ok(()) if self.is_named(&file, name)? => {
+                Ok(()) if self.is_named(id, name)? => {
+                    self.locked.get_or_init(|| (name.to_string(), id));
                     return Ok(Some(Box::new(Lock { file, process: std::process::id() })));
                 }
                 // Whoever had the lock failed to create a store, and removed the file.
@@ -106,12 +121,23 @@ impl Disk for RealDisk {
 
 impl RealDisk {
     /// Whether a name is that of an open file.
-    fn is_named(&self, file: &File, name: &str) -> io::Result<bool> {
-        let open = file.metadata()?;
+    fn is_named(&self, id: FileId, name: &str) -> io::Result<bool> {
         match std::fs::symlink_metadata(self.path_of(name)) {
-            Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+            Ok(named) => Ok(file_id(&named) == id),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Fails where the file that was locked is not there any more: then the directory was
+    /// deleted or moved, and there may be another one in its place, and a store of others.
+    fn refuse_other(&self) -> io::Result<()> {
+        match self.locked.get() {
+            Some((name, id)) if !self.is_named(*id, name)? => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the directory was deleted or moved: its lock is not there any more",
+            )),
+            _ => Ok(()),
         }
     }
 }

@@ -162,7 +162,9 @@ fn directories_that_are_deleted_under_way() {
                 );
             }
             let (failed, error) = writer.join().unwrap();
-            let is_doubtful = matches!(error, Error::OutcomeUnknown { .. });
+            // A name that could not be given; the next commit is told that nothing is written.
+            let is_doubtful =
+                matches!(error, Error::OutcomeUnknown { .. } | Error::Unwritable { .. });
             assert!(is_doubtful || is_not_found(&error), "{error}");
             ends[usize::from(is_doubtful)] += 1;
             let (opened, refreshed) = (opens.join().unwrap(), refreshes.join().unwrap());
@@ -244,7 +246,8 @@ fn a_store_in_the_place_of_another_one() {
         println!("deleted: {is_deleted}; it committed up to {last}: {failed:?}");
         assert!(files(&path) == before, "the files of another store were changed");
         assert!(failed.as_ref().is_err_and(is_not_found), "{failed:?}");
-        assert!(store.close().is_err_and(|error| is_not_found(&error)));
+        // What it acknowledged was flushed before.
+        store.close().unwrap();
         assert!(files(&path) == before, "the files of another store were changed");
         assert_holds(&other, &tokens, 5);
         assert!(commit_until(&other, &tokens, 6, 500).1.is_ok());
