@@ -77,6 +77,26 @@ use crate::token::{BlockTime, TokenId};
 /// anew. Until then this store is only read. If there is no room for a log, the commit
 /// gets [`Error::NoSpace`], and nothing has changed.
 ///
+/// # What is done in the background
+///
+/// When the [delta](Options::delta_entries) or its [log](Options::log_bytes) is full, a
+/// thread writes it to a layer on disk, and takes layers together where there would be more
+/// than six. Others commit meanwhile; they wait only where a second delta is full before the
+/// first one is written. If that fails, as for want of room, nothing is lost and commits go
+/// on until the second delta is full; then they try again, and fail as it does, until there
+/// is room. [`stat`](Store::stat) says so before, and closing the store says so at last.
+///
+/// # Deleting, moving and copying the directory
+///
+/// A snapshot, and whatever was read, can be read on when the directory is gone. A writer
+/// finds out when it needs another file, and fails then; until then it commits to a log that
+/// has no name any more, and those commits go with it. It never touches another directory
+/// that has taken the place of its own.
+///
+/// A copy of the files, made one by one while they are in use, is refused as damaged, or
+/// holds a state that the store had while it was made; that its manifest was the same
+/// before and after makes the former unlikely. What was refused is to be copied again.
+///
 /// # The contract of opening
 ///
 /// The store's files are mapped into memory. Nothing else may alter them while they

@@ -46,7 +46,7 @@ impl Writer {
             self.begin_log(&mut state, frame_len)?;
             Ok(state)
         } else if !matches!(state.flushing, Flushing::Idle) {
-            self.flushed(state, true)
+            self.flushed(state, WRITE, true)
         } else if state.is_full(self.delta_entries) {
             self.seal(state)
         } else {
@@ -59,7 +59,7 @@ impl Writer {
     pub(in crate::store) fn flush(self: &Arc<Self>) -> Result<()> {
         self.refuse_forked(FLUSH)?;
         // What was sealed before, first.
-        let state = self.flushed(self.state(), true)?;
+        let state = self.flushed(self.state(), FLUSH, true)?;
         let mut state = self.idle(state);
         self.refuse_failed(&state, FLUSH)?;
         self.sync_log(&mut state)?;
@@ -69,7 +69,7 @@ impl Writer {
             state = self.seal(state)?;
         }
         // Somebody else may have sealed what was there.
-        self.flushed(state, false).map(drop)
+        self.flushed(state, FLUSH, false).map(drop)
     }
 
     /// Waits until what is sealed is in a layer. If that was tried and failed, tries again
@@ -77,10 +77,11 @@ impl Writer {
     fn flushed<'a>(
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
+        operation: &'static str,
         mut tries_again: bool,
     ) -> Result<MutexGuard<'a, State>> {
         loop {
-            self.refuse_failed(&state, FLUSH)?;
+            self.refuse_failed(&state, operation)?;
             state = match &state.flushing {
                 Flushing::Idle => return Ok(state),
                 Flushing::Running => self.wait_for_change(state),
