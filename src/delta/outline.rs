@@ -105,6 +105,18 @@ impl Outline {
         self.entries.get(position).map(|entry| entry.base_position as usize)
     }
 
+    /// What an entry did to what lies below.
+    #[inline]
+    pub(crate) fn kind(&self, position: usize) -> Option<Kind> {
+        let through = self.tokens_before(position.checked_add(1)?);
+        self.entries.get(position)?;
+        Some(match through - self.tokens_before(position) {
+            1.. => Kind::Fresh,
+            0 => Kind::Update,
+            ..0 => Kind::Tombstone,
+        })
+    }
+
     /// By how many tokens the first `count` entries change the number of tokens.
     #[inline]
     pub(crate) fn tokens_before(&self, count: usize) -> i64 {
@@ -155,7 +167,10 @@ mod tests {
                 let outline = Outline::new(base.len(), entries).unwrap();
                 for (position, token) in tokens.iter().enumerate() {
                     assert_eq!(outline.base_position(position), Some(base_position(token)));
+                    assert_eq!(outline.kind(position), Some(kind_of(position)));
                 }
+                assert_eq!(outline.kind(tokens.len()), None);
+                assert_eq!(outline.kind(usize::MAX), None);
                 for count in 0..=tokens.len() {
                     // One comes, one goes, one stays.
                     assert_eq!(outline.tokens_before(count), i64::from(count % 3 == 1));

@@ -74,6 +74,23 @@ impl Part {
         }
     }
 
+    /// Where a token is. If it is known to be in the base and in no part, its position there
+    /// says so without reading a token.
+    #[inline]
+    pub(crate) fn place_of(&self, token: &TokenId, alone_at: Option<usize>) -> Result<PartPlace> {
+        if let (Some(outline), Some(base_position)) = (self.outline(), alone_at) {
+            let count = outline.count_through(base_position);
+            let tokens = outline.tokens_before(count);
+            return Ok(PartPlace { entries: count..count, tokens: tokens..tokens });
+        }
+        let found = self.find(token)?;
+        let (start, is_there) = (found.position, found.record.is_some());
+        let entries = start..start + usize::from(is_there);
+        let before = self.tokens_before(start)?;
+        let through = if is_there { self.tokens_before(entries.end)? } else { before };
+        Ok(PartPlace { entries, tokens: before..through })
+    }
+
     /// The record at a position; `None` beyond the end.
     #[inline]
     pub(crate) fn record(&self, position: usize) -> Result<Option<&Record>> {
@@ -162,6 +179,13 @@ impl Part {
             Self::Layer(layer, _) => layer.nearest_match(positions, direction, suffix),
         }
     }
+}
+
+/// Where a token is in a part: the position of its entry, or an empty range where that would
+/// be, and by how many tokens the entries before and up to there change their number.
+pub(crate) struct PartPlace {
+    pub(crate) entries: Range<usize>,
+    pub(crate) tokens: Range<i64>,
 }
 
 /// The newest entry of a token in parts, which come newest first.

@@ -16,6 +16,7 @@ use std::ops::{Range, RangeInclusive};
 use super::view::{Place, Side, Source, View, is_nearer};
 use super::walk::{Turn, WalkSummary};
 use crate::challenge::Direction;
+use crate::delta::part::PartPlace;
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::segment::find::Found;
@@ -77,25 +78,12 @@ impl View {
         };
         let (parts, ahead) = room.split_at_mut(count);
         let (mut below, mut through) = (0i64, 0i64);
-        let position = found.position;
-        self.prefetch_rank(position);
-        let is_alone =
-            found.record.is_some() && !self.filter.may_hold(token.suffix(), position..=position);
+        let is_alone = self.alone_at(token, found);
         for (part, place) in self.parts.iter().zip(parts.iter_mut()) {
-            if let Some(outline) = part.outline()
-                && is_alone
-            {
-                let count = outline.count_through(position);
-                *place = count..count;
-                let tokens = outline.tokens_before(count);
-                below = below.saturating_add(tokens);
-                through = through.saturating_add(tokens);
-                continue;
-            }
-            let found = part.find(token)?;
-            *place = Side::Below.of(found)..Side::Above.of(found);
-            below = below.saturating_add(part.tokens_before(place.start)?);
-            through = through.saturating_add(part.tokens_before(place.end)?);
+            let PartPlace { entries, tokens } = part.place_of(token, is_alone)?;
+            *place = entries;
+            below = below.saturating_add(tokens.start);
+            through = through.saturating_add(tokens.end);
         }
         let mut first = 0;
         for &(direction, end) in turns {

@@ -6,6 +6,7 @@
 //! each part is, is known; tokens are compared only of entries at the same place. Without
 //! parts all is one run.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::view::{Cut, Run, Source, View, cut_off, is_nearer};
@@ -37,6 +38,14 @@ struct Middle {
     /// the number of records of the base with smaller tokens. Empty as long as they are not
     /// known.
     ahead: [Vec<usize>; 2],
+}
+
+/// Where in the base the nearest entry is, a part that has one there, and whether no other
+/// one has.
+struct Nearest {
+    place: usize,
+    part: usize,
+    is_alone: bool,
 }
 
 impl Runs {
@@ -169,40 +178,63 @@ impl Middle {
     fn next_run(&mut self, view: &View, direction: Direction, records_max: usize) -> Result<Run> {
         self.look_ahead(view, direction)?;
         loop {
-            let nearest = self.nearest(direction);
-            // None of these has an entry in any part.
-            let free = match (nearest, direction) {
-                (None, _) => self.base.clone(),
-                (Some(position), Direction::Up) => self.base.start..position.min(self.base.end),
-                (Some(position), Direction::Down) => {
-                    position.saturating_add(1).max(self.base.start)..self.base.end
+            let Some(Nearest { place, part, is_alone }) = self.nearest(direction) else {
+                let positions = cut_off(&mut self.base, direction, records_max);
+                return Ok(Run { source: Source::Base, positions });
+            };
+            // What is done to a token that one part alone says anything of, is done to the
+            // base: so it is known without reading tokens whether the record there is hidden.
+            let kind = if is_alone { self.kind_ahead(view, direction, part)? } else { None };
+            let may_hide = kind != Some(Kind::Fresh);
+            let free = match direction {
+                Direction::Up => self.base.start..place.min(self.base.end),
+                Direction::Down => {
+                    place.saturating_add(may_hide.into()).max(self.base.start)..self.base.end
                 }
             };
             if !free.is_empty() {
                 let positions = cut_off(&mut self.base, direction, free.len().min(records_max));
                 return Ok(Run { source: Source::Base, positions });
             }
-            let Some(nearest) = nearest else { return Ok(Run::default()) };
-            let (index, token) = self.newest_of(view, direction, nearest)?;
-            match self.base_token_at(view, direction, nearest)? {
-                Some(base_token) if base_token == token => {
+            let (part, position, kind) = if let Some(kind) = kind {
+                if may_hide && next_of(&self.base, direction) == Some(place) {
                     cut_off(&mut self.base, direction, 1);
                 }
-                Some(base_token) if is_nearer(&base_token, &token, direction) => {
-                    let positions = cut_off(&mut self.base, direction, 1);
-                    return Ok(Run { source: Source::Base, positions });
+                (part, self.take_entry(view, direction, part)?, kind)
+            } else {
+                let (part, token) = self.newest_of(view, direction, place)?;
+                match self.base_token_at(view, direction, place)? {
+                    Some(base_token) if base_token == token => {
+                        cut_off(&mut self.base, direction, 1);
+                    }
+                    Some(base_token) if is_nearer(&base_token, &token, direction) => {
+                        let positions = cut_off(&mut self.base, direction, 1);
+                        return Ok(Run { source: Source::Base, positions });
+                    }
+                    _ => {}
                 }
-                _ => {}
-            }
-            let position = self.take_entries(view, direction, index, nearest, &token)?;
-            if view.parts[index].kind(position)? != Kind::Tombstone {
-                let len = 1 + self.take_more(view, direction, index, records_max)?;
+                let position = self.take_entries(view, direction, part, place, &token)?;
+                (part, position, view.parts[part].kind(position)?)
+            };
+            if kind != Kind::Tombstone {
+                let len = 1 + self.take_more(view, direction, part, records_max)?;
                 let positions = match direction {
                     Direction::Up => position..position + len,
                     Direction::Down => position + 1 - len..position + 1,
                 };
-                return Ok(Run { source: Source::Part(index), positions });
+                return Ok(Run { source: Source::Part(part), positions });
             }
+        }
+    }
+
+    /// What the next entry of a part did to what lies below.
+    #[inline]
+    fn kind_ahead(&self, view: &View, direction: Direction, index: usize) -> Result<Option<Kind>> {
+        let Some(entry) = next_of(&self.parts[index], direction) else { return Ok(None) };
+        let part = &view.parts[index];
+        match part.outline().and_then(|outline| outline.kind(entry)) {
+            None => part.kind(entry).map(Some),
+            kind => Ok(kind),
         }
     }
 
@@ -232,13 +264,24 @@ impl Middle {
 
     /// Where in the base the nearest entry of any part is.
     #[inline]
-    fn nearest(&self, direction: Direction) -> Option<usize> {
-        let ahead = self.ahead[direction as usize].iter().zip(&self.parts);
-        let places = ahead.filter(|(_, part)| !part.is_empty()).map(|(place, _)| *place);
-        match direction {
-            Direction::Up => places.min(),
-            Direction::Down => places.max(),
+    fn nearest(&self, direction: Direction) -> Option<Nearest> {
+        let mut nearest: Option<Nearest> = None;
+        let ahead = &self.ahead[direction as usize];
+        for (part, (&place, entries)) in ahead.iter().zip(&self.parts).enumerate() {
+            if entries.is_empty() {
+                continue;
+            }
+            let order = nearest.as_ref().map_or(Ordering::Less, |nearest| match direction {
+                Direction::Up => place.cmp(&nearest.place),
+                Direction::Down => nearest.place.cmp(&place),
+            });
+            match (order, &mut nearest) {
+                (Ordering::Less, _) => nearest = Some(Nearest { place, part, is_alone: true }),
+                (Ordering::Equal, Some(nearest)) => nearest.is_alone = false,
+                _ => {}
+            }
         }
+        nearest
     }
 
     /// Of the parts whose next entry is there in the base, the one that comes first, the
@@ -308,7 +351,9 @@ impl Middle {
                 Direction::Down => place.saturating_add(1) < self.base.end,
             };
             // Most often it does not come to more than this.
-            if is_free && !self.base.is_empty() || self.nearest(direction) != Some(place) {
+            if is_free && !self.base.is_empty()
+                || self.nearest(direction).is_none_or(|nearest| nearest.place != place)
+            {
                 break;
             }
             let (newest, token) = self.newest_of(view, direction, place)?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::challenge::Direction;
 use crate::delta::filter::Filter;
 use crate::delta::layers::Layers;
-use crate::delta::part::{Part, newest};
+use crate::delta::part::{Part, PartPlace, newest};
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::segment::find::Found;
@@ -132,6 +132,18 @@ impl View {
         upper.chain((self.base.len() > 0).then_some(&self.base))
     }
 
+    /// Whether both are of the same layers on disk.
+    pub(crate) fn has_layers_of(&self, other: &Self) -> bool {
+        let (mut layers, mut others) = (self.layers(), other.layers());
+        loop {
+            match (layers.next(), others.next()) {
+                (None, None) => return true,
+                (Some(layer), Some(other)) if Arc::ptr_eq(layer, other) => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// The bottom layer.
     pub(crate) fn base(&self) -> &Arc<Layer> {
         &self.base
@@ -202,15 +214,31 @@ impl View {
 
     /// A cut beside a token.
     pub(super) fn cut(&self, token: &TokenId, side: Side) -> Result<Cut> {
-        let base = side.of(self.base.find(token)?);
+        let found = self.base.find(token)?;
+        let is_alone = self.alone_at(token, found);
         let mut parts = Vec::with_capacity(self.parts.len());
         let mut net = 0i64;
         for part in &self.parts {
-            let below = side.of(part.find(token)?);
-            net = net.saturating_add(part.tokens_before(below)?);
+            let PartPlace { entries, tokens } = part.place_of(token, is_alone)?;
+            let (below, tokens) = match side {
+                Side::Below => (entries.start, tokens.start),
+                Side::Above => (entries.end, tokens.end),
+            };
+            net = net.saturating_add(tokens);
             parts.push(below);
         }
+        let base = side.of(found);
         Ok(Cut { base, parts, rank: self.total(base, net) })
+    }
+
+    /// The position of a token in the base, if it is there and surely in no part. Brings near
+    /// what says where it would be in them.
+    #[inline]
+    pub(super) fn alone_at(&self, token: &TokenId, found: Found<'_>) -> Option<usize> {
+        let position = found.position;
+        self.prefetch_rank(position);
+        let may_be_in_parts = || self.filter.may_hold(token.suffix(), position..=position);
+        (found.record.is_some() && !may_be_in_parts()).then_some(position)
     }
 
     /// The record at a place.

@@ -132,7 +132,7 @@ impl Writer {
         } else {
             view
         };
-        let before = view.map(|view| self.published.set(view));
+        let before = view.map(|view| self.publish(&mut state, view));
         state.expected = state.last_sequence - self.reached.published();
         let durability = if syncs { Durability::Synced } else { Durability::Buffered };
         let woken = self.reach(&mut state, end, durability);
@@ -185,6 +185,18 @@ impl Writer {
         }
     }
 
+    /// Shows readers what was committed. What comes back is best freed without the lock.
+    fn publish(&self, state: &mut State, view: View) -> Vec<Arc<View>> {
+        let before = self.published.set(view);
+        let now = self.published.get();
+        // A reader that has the view before is done with it soon, and should not be the one
+        // that frees it: so it is kept until the next one is replaced, unless it keeps files.
+        let (kept, mut freed): (Vec<_>, Vec<_>) =
+            before.into_iter().partition(|before| before.has_layers_of(&now));
+        freed.append(&mut std::mem::replace(&mut state.replaced, kept));
+        freed
+    }
+
     /// Shows readers what was merged or flushed. What was shown before is best freed without
     /// the lock.
     pub(super) fn show(&self, state: &mut State) -> Result<Vec<Arc<View>>> {
@@ -193,7 +205,9 @@ impl Writer {
         if state.is_to_show {
             return Ok(Vec::new());
         }
-        Ok(self.published.set(frozen(&mut state.delta)?))
+        let mut before = self.published.set(frozen(&mut state.delta)?);
+        before.append(&mut state.replaced);
+        Ok(before)
     }
 
     /// Waits until nothing is in line, or nothing will be written any more.

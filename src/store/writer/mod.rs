@@ -87,6 +87,8 @@ pub(super) struct State {
     merging: Weak<Merge>,
     /// Something was merged that readers do not see yet.
     is_to_show: bool,
+    /// What readers saw before they saw what they see now, if that was of the same layers.
+    replaced: Vec<Arc<View>>,
     flushing: Flushing,
     /// So many logs hold what is sealed; they come first.
     sealed_logs: usize,
@@ -148,6 +150,7 @@ impl Writer {
             is_led: false,
             merging: Weak::new(),
             is_to_show: false,
+            replaced: Vec::new(),
             flushing: Flushing::Idle,
             sealed_logs: 0,
             thread: None,
