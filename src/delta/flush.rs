@@ -70,12 +70,12 @@ impl Flush {
         if self.takes_base {
             let mut over = OverBase::new(base);
             let mut visit = |record: &Record| visit(record, Kind::Fresh);
-            merge(base, &self.parts, &mut |entry| over.push(&entry, &mut visit))?;
+            merge(base, &self.parts, &mut |entry, _| over.push(&entry, &mut visit))?;
             over.finish(&mut visit)?;
             return Ok(Vec::new());
         }
         let mut outlined = Vec::new();
-        merge(base, &self.parts, &mut |entry| {
+        merge(base, &self.parts, &mut |entry, _| {
             outlined.push((entry.base_position, entry.record.token.suffix(), entry.kind));
             visit(&entry.record, entry.kind)
         })?;
@@ -90,7 +90,7 @@ impl Flush {
         } else {
             let outline = outline(self.layers.base(), outlined);
             let part = layer.map(|layer| Part::Layer(layer, outline));
-            self.layers.with_newest(self.upper, part)
+            self.layers.with_newest(self.upper, part)?
         };
         Ok(Flushed { layers, has_new_base: self.takes_base, moved: Vec::new() })
     }

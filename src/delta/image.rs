@@ -148,13 +148,13 @@ fn is_in(chunk: &[u16; CHUNK], suffix: u16) -> bool {
     chunk.iter().map(|other| u32::from(*other == suffix)).sum::<u32>() > 0
 }
 
-fn first_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
+pub(super) fn first_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
     let passed = suffixes.as_chunks().0.iter().take_while(|chunk| !is_in(chunk, suffix)).count();
     let start = CHUNK * passed;
     suffixes[start..].iter().position(|other| *other == suffix).map(|place| start + place)
 }
 
-fn last_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
+pub(super) fn last_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
     let chunks = suffixes.as_rchunks().1.iter().rev();
     let passed = chunks.take_while(|chunk| !is_in(chunk, suffix)).count();
     suffixes[..suffixes.len() - CHUNK * passed].iter().rposition(|other| *other == suffix)

@@ -14,6 +14,7 @@ use super::entry::{LookedUp, Newest};
 use super::filter::Filter;
 use super::outline::Outline;
 use super::part::{Part, newest};
+use super::union::Union;
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
@@ -31,6 +32,8 @@ pub(crate) struct Layers {
     base: Arc<Layer>,
     /// Newest first.
     upper: Vec<Part>,
+    /// The same as they are read: all as one, if there are several.
+    read: Vec<Part>,
     /// Of the entries of all upper layers, and of all that is written above them.
     filter: Arc<Filter>,
 }
@@ -45,7 +48,7 @@ impl Layers {
     pub(crate) fn new(mut layers: Vec<Arc<Layer>>) -> Result<Self> {
         let base = layers.pop().unwrap_or_default();
         let filter = Arc::new(Filter::new(base.len()));
-        Self { base, upper: Vec::new(), filter }.with_upper(layers)
+        Self { base, upper: Vec::new(), read: Vec::new(), filter }.with_upper(layers)
     }
 
     /// Layers, newest first, some of which may be the same as these: what is known of them
@@ -76,7 +79,7 @@ impl Layers {
             }
         };
         let upper: Result<_> = layers.into_iter().map(part).collect();
-        Ok(Self { base, upper: upper?, filter })
+        Self::read_as_one(base, upper?, filter)
     }
 
     pub(crate) fn base(&self) -> &Arc<Layer> {
@@ -100,15 +103,36 @@ impl Layers {
 
     /// The same, with the newest few exchanged for one, or for nothing, of which all
     /// is known.
-    pub(super) fn with_newest(&self, count: usize, newest: Option<Part>) -> Self {
+    pub(super) fn with_newest(&self, count: usize, newest: Option<Part>) -> Result<Self> {
         let older = self.upper.iter().skip(count).cloned();
         let upper = newest.into_iter().chain(older).collect();
-        Self { base: Arc::clone(&self.base), upper, filter: Arc::clone(&self.filter) }
+        Self::read_as_one(Arc::clone(&self.base), upper, Arc::clone(&self.filter))
+    }
+
+    fn read_as_one(base: Arc<Layer>, upper: Vec<Part>, filter: Arc<Filter>) -> Result<Self> {
+        let entries: usize = upper.iter().map(Part::len).sum();
+        // Where one has no outline, it is damaged, or all are too large.
+        let are_known = upper.iter().all(|part| part.outline().is_some());
+        let union = if upper.len() > 1 && are_known && entries <= OUTLINE_ENTRIES_MAX {
+            Union::new(&base, &upper)?
+        } else {
+            None
+        };
+        let read = match union {
+            Some(union) => vec![Part::Union(Arc::new(union))],
+            None => upper.clone(),
+        };
+        Ok(Self { base, upper, read, filter })
+    }
+
+    /// What is to be read of the layers above the base, newest first.
+    pub(crate) fn read(&self) -> &[Part] {
+        &self.read
     }
 
     /// What a token maps to in all layers, if `below` says what it maps to in the base.
     pub(super) fn look_up_above(&self, token: &TokenId, below: LookedUp) -> Result<LookedUp> {
-        let found = newest(&self.upper, token)?;
+        let found = newest(&self.read, token, below.base_position)?;
         let value = match found {
             None => below.value,
             Some((_, Kind::Tombstone)) => None,

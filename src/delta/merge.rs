@@ -15,19 +15,27 @@ use crate::token::{Record, TokenId};
 /// Records of a part that are looked at at a time.
 const RUN_RECORDS: usize = 4_096;
 
+/// Where the record of an entry is that was merged: in which part, and where in it.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    pub(super) part: usize,
+    pub(super) position: usize,
+}
+
 /// Gives the entries of parts, newest first, each token once and in order, with what was
 /// done to it below all of them.
 pub(super) fn merge(
     base: &Layer,
     parts: &[Part],
-    visit: &mut dyn FnMut(Entry) -> Result<()>,
+    visit: &mut dyn FnMut(Entry, Source) -> Result<()>,
 ) -> Result<()> {
-    let cursors: Result<Vec<_>> = parts.iter().map(Cursor::new).collect();
+    let cursors: Result<Vec<_>> =
+        (0..).zip(parts).map(|(index, part)| Cursor::new(index, part)).collect();
     let mut cursors: Vec<_> = cursors?;
     cursors.retain(|cursor| cursor.next.is_some());
     while let Some(next) = next(&cursors) {
         let token = next.record.token;
-        let mut merged: Option<Entry> = None;
+        let mut merged: Option<(Entry, Source)> = None;
         let mut is_over = false;
         // Those before it have none of this token.
         for cursor in &mut cursors[next.cursor..] {
@@ -36,10 +44,11 @@ pub(super) fn merge(
             merged = match merged {
                 None => {
                     let base_position = cursor.base_position(base, record)?;
-                    Some(Entry { record: *record, kind, base_position })
+                    let source = Source { part: cursor.index, position: cursor.position };
+                    Some((Entry { record: *record, kind, base_position }, source))
                 }
-                Some(newer) => match newer.kind.over(kind) {
-                    Merged::Entry(kind) => Some(Entry { kind, ..newer }),
+                Some((newer, source)) => match newer.kind.over(kind) {
+                    Merged::Entry(kind) => Some((Entry { kind, ..newer }, source)),
                     Merged::Nothing => None,
                     Merged::Impossible => return Err(impossible(record, kind, newer.kind)),
                 },
@@ -50,8 +59,8 @@ pub(super) fn merge(
         if is_over {
             cursors.retain(|cursor| cursor.next.is_some());
         }
-        if let Some(entry) = merged {
-            visit(entry)?;
+        if let Some((entry, source)) = merged {
+            visit(entry, source)?;
         }
     }
     Ok(())
@@ -110,6 +119,7 @@ impl<'a> OverBase<'a> {
 
 /// Where a merge has come to in a part.
 struct Cursor<'a> {
+    index: usize,
     part: &'a Part,
     position: usize,
     /// The record there.
@@ -119,8 +129,8 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(part: &'a Part) -> Result<Self> {
-        let mut cursor = Self { part, position: 0, next: None, run: &[] };
+    fn new(index: usize, part: &'a Part) -> Result<Self> {
+        let mut cursor = Self { index, part, position: 0, next: None, run: &[] };
         cursor.take()?;
         Ok(cursor)
     }

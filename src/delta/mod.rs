@@ -21,6 +21,7 @@ pub(crate) mod outline;
 pub(crate) mod part;
 #[cfg(test)]
 mod tests;
+pub(crate) mod union;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
@@ -96,12 +97,13 @@ impl Delta {
 
     /// What a token maps to, here or, as `below` says, in the base.
     pub(crate) fn look_up(&self, token: &TokenId, below: LookedUp) -> Result<LookedUp> {
+        let position = below.base_position;
         let value = if let Some(Newest { value, kind, .. }) = self.newest.get(token) {
             (*kind != Kind::Tombstone).then_some(*value)
-        } else if !self.may_hold(token, below.base_position) {
+        } else if !self.may_hold(token, position) {
             below.value
-        } else if let Some((record, kind)) = match newest(&self.older, token)? {
-            None => newest(&self.sealed, token)?,
+        } else if let Some((record, kind)) = match newest(&self.older, token, position)? {
+            None => newest(&self.sealed, token, position)?,
             found => found,
         } {
             (kind != Kind::Tombstone).then(|| record.value())
@@ -280,7 +282,7 @@ fn outlined(entry: Entry) -> Outlined {
 /// The entries of all, each token once.
 fn merged(base: &Layer, parts: &[Part]) -> Result<Vec<Entry>> {
     let mut entries = Vec::with_capacity(parts.iter().map(Part::len).sum());
-    merge(base, parts, &mut |entry| {
+    merge(base, parts, &mut |entry, _| {
         entries.push(entry);
         Ok(())
     })?;

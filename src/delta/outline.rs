@@ -7,6 +7,8 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use super::image::{first_of, last_of};
+use crate::challenge::Direction;
 use crate::format::kinds::Kind;
 use crate::search::simd::prefetch;
 
@@ -105,6 +107,22 @@ impl Outline {
         self.entries.get(position).map(|entry| entry.base_position as usize)
     }
 
+    /// The first position in a range, seen in a direction, whose token has this suffix.
+    pub(super) fn nearest_match(
+        &self,
+        positions: &Range<usize>,
+        direction: Direction,
+        suffix: u16,
+    ) -> Option<usize> {
+        let end = positions.end.min(self.suffixes.len());
+        let start = positions.start.min(end);
+        let suffixes = &self.suffixes[start..end];
+        match direction {
+            Direction::Up => first_of(suffixes, suffix).map(|place| start + place),
+            Direction::Down => last_of(suffixes, suffix).map(|place| start + place),
+        }
+    }
+
     /// What an entry did to what lies below.
     #[inline]
     pub(crate) fn kind(&self, position: usize) -> Option<Kind> {
@@ -134,11 +152,11 @@ impl Outline {
         start..self.count_through(*base_positions.end()).max(start)
     }
 
-    /// Whether an entry at one of these base positions has this suffix.
+    /// Whether one of these entries has this suffix.
     #[inline]
-    pub(crate) fn holds(&self, suffix: u16, base_positions: RangeInclusive<usize>) -> bool {
-        let entries = self.entries(base_positions);
-        self.suffixes.get(entries).is_some_and(|suffixes| suffixes.contains(&suffix))
+    pub(crate) fn holds(&self, suffix: u16, entries: &Range<usize>) -> bool {
+        let suffixes = self.suffixes.get(entries.clone());
+        suffixes.is_some_and(|suffixes| suffixes.contains(&suffix))
     }
 }
 #[cfg(test)]
@@ -186,7 +204,8 @@ mod tests {
                         assert!(tokens[entries].iter().eq(tokens.iter().filter(is_in)));
                         for suffix in tokens.iter().step_by(9).map(TokenId::suffix).chain([1_024]) {
                             let holds = tokens.iter().filter(is_in).any(|it| it.suffix() == suffix);
-                            assert_eq!(outline.holds(suffix, position..=end), holds, "{family:?}");
+                            let entries = outline.entries(position..=end);
+                            assert_eq!(outline.holds(suffix, &entries), holds, "{family:?}");
                         }
                     }
                 }

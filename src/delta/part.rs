@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::image::Image;
 use super::outline::Outline;
+use super::union::Union;
 use crate::challenge::Direction;
 use crate::error::Result;
 use crate::format::kinds::Kind;
@@ -20,6 +21,7 @@ use crate::token::{Record, TokenId};
 pub(crate) enum Part {
     Image(Arc<Image>, Option<Arc<Outline>>),
     Layer(Arc<Layer>, Option<Arc<Outline>>),
+    Union(Arc<Union>),
 }
 
 impl Part {
@@ -29,13 +31,14 @@ impl Part {
         match self {
             Self::Image(image, _) => image.len(),
             Self::Layer(layer, _) => layer.len(),
+            Self::Union(union) => union.len(),
         }
     }
 
     /// The layer, if it is one.
     pub(crate) fn layer(&self) -> Option<&Arc<Layer>> {
         match self {
-            Self::Image(..) => None,
+            Self::Image(..) | Self::Union(_) => None,
             Self::Layer(layer, _) => Some(layer),
         }
     }
@@ -45,6 +48,7 @@ impl Part {
         match self {
             Self::Image(image, _) => Self::Image(Arc::clone(image), outline),
             Self::Layer(layer, _) => Self::Layer(Arc::clone(layer), outline),
+            Self::Union(_) => self.clone(),
         }
     }
 
@@ -62,6 +66,7 @@ impl Part {
     pub(crate) fn outline(&self) -> Option<&Outline> {
         match self {
             Self::Image(_, outline) | Self::Layer(_, outline) => outline.as_deref(),
+            Self::Union(union) => Some(union.outline()),
         }
     }
 
@@ -71,19 +76,39 @@ impl Part {
         match self {
             Self::Image(image, _) => Ok(image.find(token)),
             Self::Layer(layer, _) => layer.find(token),
+            Self::Union(union) => union.find_in(token, 0..union.len()),
         }
     }
 
-    /// Where a token is. If it is known to be in the base and in no part, its position there
-    /// says so without reading a token.
+    /// Finds a token whose place in the base is known.
     #[inline]
-    pub(crate) fn place_of(&self, token: &TokenId, alone_at: Option<usize>) -> Result<PartPlace> {
-        if let (Some(outline), Some(base_position)) = (self.outline(), alone_at) {
+    pub(crate) fn find_at(&self, token: &TokenId, base_position: usize) -> Result<Found<'_>> {
+        let Some(outline) = self.outline() else { return self.find(token) };
+        let entries = outline.entries(base_position..=base_position);
+        match self {
+            Self::Union(union) => union.find_in(token, entries),
+            _ if entries.is_empty() => Ok(Found { position: entries.start, record: None }),
+            _ => self.find(token),
+        }
+    }
+
+    /// Where a token is whose place in the base is known. If it is there and in no part,
+    /// that is found without reading a token.
+    #[inline]
+    pub(crate) fn place_of(
+        &self,
+        token: &TokenId,
+        base_position: usize,
+        is_alone: bool,
+    ) -> Result<PartPlace> {
+        if let Some(outline) = self.outline()
+            && is_alone
+        {
             let count = outline.count_through(base_position);
             let tokens = outline.tokens_before(count);
             return Ok(PartPlace { entries: count..count, tokens: tokens..tokens });
         }
-        let found = self.find(token)?;
+        let found = self.find_at(token, base_position)?;
         let (start, is_there) = (found.position, found.record.is_some());
         let entries = start..start + usize::from(is_there);
         let before = self.tokens_before(start)?;
@@ -97,6 +122,7 @@ impl Part {
         match self {
             Self::Image(image, _) => Ok(image.record(position)),
             Self::Layer(layer, _) => layer.record(position),
+            Self::Union(union) => union.record(position),
         }
     }
 
@@ -106,6 +132,7 @@ impl Part {
         match self {
             Self::Image(image, _) => image.record(position),
             Self::Layer(layer, _) => layer.checked_record(position),
+            Self::Union(union) => union.checked_record(position),
         }
     }
 
@@ -114,6 +141,9 @@ impl Part {
         match self {
             Self::Image(..) => Ok(()),
             Self::Layer(layer, _) => layer.check_records(positions),
+            Self::Union(union) => {
+                positions.clone().try_for_each(|position| union.record(position).map(drop))
+            }
         }
     }
 
@@ -130,6 +160,7 @@ impl Part {
                 Ok(image.records(positions.start..positions.start + len))
             }
             Self::Layer(layer, _) => layer.first_run(positions, records_max),
+            Self::Union(union) => union.run_at(positions.start),
         }
     }
 
@@ -145,6 +176,7 @@ impl Part {
                 Ok(image.records(positions.end - len..positions.end))
             }
             Self::Layer(layer, _) => layer.last_run(positions, records_max),
+            Self::Union(union) => union.run_at(positions.end.saturating_sub(1)),
         }
     }
 
@@ -154,6 +186,7 @@ impl Part {
         match self {
             Self::Image(image, _) => Ok(image.kind(position)),
             Self::Layer(layer, _) => layer.kind(position),
+            Self::Union(union) => Ok(union.kind(position)),
         }
     }
 
@@ -164,6 +197,7 @@ impl Part {
         match self {
             Self::Image(image, _) => Ok(image.tokens_before(position)),
             Self::Layer(layer, _) => layer.tokens_before(position),
+            Self::Union(union) => Ok(union.outline().tokens_before(position)),
         }
     }
 
@@ -177,6 +211,7 @@ impl Part {
         match self {
             Self::Image(image, _) => Ok(image.nearest_match(positions, direction, suffix)),
             Self::Layer(layer, _) => layer.nearest_match(positions, direction, suffix),
+            Self::Union(union) => Ok(union.nearest_match(&positions, direction, suffix)),
         }
     }
 }
@@ -188,10 +223,15 @@ pub(crate) struct PartPlace {
     pub(crate) tokens: Range<i64>,
 }
 
-/// The newest entry of a token in parts, which come newest first.
-pub(crate) fn newest<'a>(parts: &'a [Part], token: &TokenId) -> Result<Option<(&'a Record, Kind)>> {
+/// The newest entry of a token in parts, which come newest first; its place in the base is
+/// known.
+pub(crate) fn newest<'a>(
+    parts: &'a [Part],
+    token: &TokenId,
+    base_position: usize,
+) -> Result<Option<(&'a Record, Kind)>> {
     for part in parts {
-        let found = part.find(token)?;
+        let found = part.find_at(token, base_position)?;
         if let Some(record) = found.record {
             return Ok(Some((record, part.kind(found.position)?)));
         }

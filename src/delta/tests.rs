@@ -113,7 +113,10 @@ fn what_was_done_to_a_token_is_what_is_said_of_it() {
         assert!(entries.eq(expected), "{family:?}");
         let parts = frozen(&mut delta);
         for token in &tokens {
-            let found = newest(&parts, token).unwrap().map(|(record, kind)| (*record, kind));
+            let found =
+                newest(&parts, token, look_below(delta.base(), token).unwrap().base_position)
+                    .unwrap()
+                    .map(|(record, kind)| (*record, kind));
             let value =
                 found.map(|(record, kind)| (kind != Kind::Tombstone).then(|| record.time()));
             let value = value.unwrap_or(below.get(token).copied());

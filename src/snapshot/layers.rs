@@ -78,9 +78,9 @@ impl View {
         };
         let (parts, ahead) = room.split_at_mut(count);
         let (mut below, mut through) = (0i64, 0i64);
-        let is_alone = self.alone_at(token, found);
+        let is_alone = self.is_alone(token, found);
         for (part, place) in self.parts.iter().zip(parts.iter_mut()) {
-            let PartPlace { entries, tokens } = part.place_of(token, is_alone)?;
+            let PartPlace { entries, tokens } = part.place_of(token, found.position, is_alone)?;
             *place = entries;
             below = below.saturating_add(tokens.start);
             through = through.saturating_add(tokens.end);
@@ -229,10 +229,16 @@ impl View {
         let mut base_token = None;
         let mut last_token = None;
         for (index, (part, ahead)) in self.parts.iter().zip(ahead).enumerate() {
-            if part.outline().is_some_and(|outline| !outline.holds(suffix, stretch.clone())) {
+            let within = part.outline().map(|outline| outline.entries(stretch.clone()));
+            if let (Some(outline), Some(within)) = (part.outline(), &within)
+                && !outline.holds(suffix, within)
+            {
                 continue;
             }
-            while let Some(position) = part.nearest_match(ahead.clone(), direction, suffix)? {
+            let within = within.unwrap_or(0..usize::MAX);
+            let in_stretch =
+                |ahead: &Range<usize>| ahead.start.max(within.start)..ahead.end.min(within.end);
+            while let Some(position) = part.nearest_match(in_stretch(ahead), direction, suffix)? {
                 let Some(record) = part.record(position)? else { break };
                 let token = record.token;
                 if nearest.is_some_and(|nearest| !is_nearer(&token, &nearest.token, direction)) {

@@ -27,8 +27,10 @@ pub(crate) struct View {
     pub(super) base: Arc<Layer>,
     pub(super) parts: Vec<Part>,
     pub(super) filter: Arc<Filter>,
-    /// So many parts are of the delta; the others are layers on disk.
+    /// So many parts are of the delta; the others are of layers on disk.
     delta: usize,
+    /// The layers on disk, newest first.
+    layers: Vec<Arc<Layer>>,
     len: u64,
 }
 
@@ -84,7 +86,9 @@ impl View {
     /// A view of layers and of what the delta has above them, newest first.
     pub(crate) fn new(layers: &Layers, delta: Vec<Part>) -> Result<Self> {
         let (base, filter) = (Arc::clone(layers.base()), Arc::clone(layers.filter()));
-        Self::of_parts(base, delta, layers.upper(), filter)
+        let mut view = Self::of_parts(base, delta, layers.read(), filter)?;
+        view.layers = layers.all().cloned().collect();
+        Ok(view)
     }
 
     /// A view of parts, newest first, above a base, first those of the delta. For each entry
@@ -92,12 +96,12 @@ impl View {
     pub(super) fn of_parts(
         base: Arc<Layer>,
         mut parts: Vec<Part>,
-        upper: &[Part],
+        layers: &[Part],
         filter: Arc<Filter>,
     ) -> Result<Self> {
         parts.retain(|part| part.len() > 0);
         let delta = parts.len();
-        parts.extend(upper.iter().filter(|part| part.len() > 0).cloned());
+        parts.extend(layers.iter().filter(|part| part.len() > 0).cloned());
         let (mut entries, mut net) = (base.len(), 0i64);
         for part in &parts {
             entries += part.len();
@@ -105,14 +109,21 @@ impl View {
         }
         // Kinds that lie make no more tokens than there are entries.
         let len = plus(base.len(), net).min(entries as u64);
-        Ok(Self { base, parts, filter, delta, len })
+        Ok(Self { base, parts, filter, delta, layers: Vec::new(), len })
     }
 
     /// A view of a base alone.
     #[cfg(test)]
     pub(crate) fn of_base(base: Arc<Layer>) -> Self {
         let len = base.len() as u64;
-        Self { base, parts: Vec::new(), filter: Arc::new(Filter::new(0)), delta: 0, len }
+        Self {
+            base,
+            parts: Vec::new(),
+            filter: Arc::new(Filter::new(0)),
+            delta: 0,
+            layers: Vec::new(),
+            len,
+        }
     }
 
     /// Number of entries above the layers on disk; a token may have several.
@@ -128,8 +139,7 @@ impl View {
 
     /// The layers on disk, newest first.
     pub(crate) fn layers(&self) -> impl DoubleEndedIterator<Item = &Arc<Layer>> {
-        let upper = self.parts.iter().skip(self.delta).filter_map(Part::layer);
-        upper.chain((self.base.len() > 0).then_some(&self.base))
+        self.layers.iter()
     }
 
     /// Whether both are of the same layers on disk.
@@ -173,7 +183,7 @@ impl View {
         if self.parts.is_empty() || !self.filter.may_hold(token.suffix(), position..=position) {
             return Ok(found.record);
         }
-        match newest(&self.parts, token)? {
+        match newest(&self.parts, token, position)? {
             None => Ok(found.record),
             Some((_, Kind::Tombstone)) => Ok(None),
             Some((record, Kind::Fresh | Kind::Update)) => Ok(Some(record)),
@@ -183,13 +193,19 @@ impl View {
     /// Number of tokens below a cut beside a token.
     #[inline]
     pub(super) fn rank(&self, token: &TokenId, side: Side) -> Result<u64> {
-        let base = side.of(self.base.find(token)?);
+        let found = self.base.find(token)?;
+        let base = side.of(found);
         if self.parts.is_empty() {
             return Ok(base as u64);
         }
+        let is_alone = self.is_alone(token, found);
         let mut net = 0i64;
         for part in &self.parts {
-            net = net.saturating_add(part.tokens_before(side.of(part.find(token)?))?);
+            let place = part.place_of(token, found.position, is_alone)?;
+            net = net.saturating_add(match side {
+                Side::Below => place.tokens.start,
+                Side::Above => place.tokens.end,
+            });
         }
         Ok(self.total(base, net))
     }
@@ -215,11 +231,11 @@ impl View {
     /// A cut beside a token.
     pub(super) fn cut(&self, token: &TokenId, side: Side) -> Result<Cut> {
         let found = self.base.find(token)?;
-        let is_alone = self.alone_at(token, found);
+        let is_alone = self.is_alone(token, found);
         let mut parts = Vec::with_capacity(self.parts.len());
         let mut net = 0i64;
         for part in &self.parts {
-            let PartPlace { entries, tokens } = part.place_of(token, is_alone)?;
+            let PartPlace { entries, tokens } = part.place_of(token, found.position, is_alone)?;
             let (below, tokens) = match side {
                 Side::Below => (entries.start, tokens.start),
                 Side::Above => (entries.end, tokens.end),
@@ -231,14 +247,13 @@ impl View {
         Ok(Cut { base, parts, rank: self.total(base, net) })
     }
 
-    /// The position of a token in the base, if it is there and surely in no part. Brings near
-    /// what says where it would be in them.
+    /// Whether a token that was sought in the base is there, and surely in no part. Brings
+    /// near what says where it would be in them.
     #[inline]
-    pub(super) fn alone_at(&self, token: &TokenId, found: Found<'_>) -> Option<usize> {
+    pub(super) fn is_alone(&self, token: &TokenId, found: Found<'_>) -> bool {
         let position = found.position;
         self.prefetch_rank(position);
-        let may_be_in_parts = || self.filter.may_hold(token.suffix(), position..=position);
-        (found.record.is_some() && !may_be_in_parts()).then_some(position)
+        found.record.is_some() && !self.filter.may_hold(token.suffix(), position..=position)
     }
 
     /// The record at a place.

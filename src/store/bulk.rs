@@ -70,7 +70,10 @@ impl Store {
         let named = manifest::replace(disk, &contents);
         writer.settle(&mut state, named, &name)?;
         writer.install(&mut state, contents, delta);
-        self.inner.published.set(view);
+        let before = self.inner.published.set(view);
+        drop(state);
+        drop(before);
+        self.inner.published.tidy();
         Ok(report)
     }
 

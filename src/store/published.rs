@@ -5,10 +5,10 @@
 //! that was sent to the place before may still take what it finds; if it finds the place
 //! being changed, or empty, another view was published since, and it looks again.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use crate::snapshot::view::View;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{RwLock, TryLockError, spin_loop};
 
 /// As many readers may be held up in the middle of taking a view, and nobody minds.
@@ -21,6 +21,8 @@ pub(super) struct Published<T = View> {
     places: [RwLock<Option<Numbered<T>>>; PLACES],
     /// The number of the newest view, which says where it is, too.
     newest: AtomicUsize,
+    /// Whether a view was left where a reader was held up.
+    has_left: AtomicBool,
 }
 
 /// A view with its number.
@@ -32,6 +34,7 @@ impl<T> Published<T> {
         Self {
             places: std::array::from_fn(|_| RwLock::new(view.take())),
             newest: AtomicUsize::new(0),
+            has_left: AtomicBool::new(false),
         }
     }
 
@@ -53,7 +56,8 @@ impl<T> Published<T> {
         }
     }
 
-    /// Replaces the view. Those before are best freed where nobody waits for it.
+    /// Replaces the view. Those before are best freed where nobody waits for it, and it is
+    /// best [tidied up](Self::tidy) there.
     ///
     /// One thread at a time: who publishes holds the writer's lock.
     pub(super) fn set(&self, view: T) -> Vec<Arc<T>> {
@@ -71,9 +75,27 @@ impl<T> Published<T> {
         // Only now, or readers would not find it there.
         self.newest.store(number, Ordering::Release);
         for place in (0..PLACES).filter(|place| *place != number % PLACES) {
-            exchange(&self.places[place], number, &mut None, &mut before);
+            if !exchange(&self.places[place], number, &mut None, &mut before) {
+                self.has_left.store(true, Ordering::Relaxed);
+            }
         }
         before
+    }
+
+    /// Frees what was left where a reader was held up, waiting for it, so that no view, nor
+    /// the files that it has, is kept for nobody.
+    pub(super) fn tidy(&self) {
+        if !self.has_left.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        for place in &self.places {
+            let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
+            let newest = self.newest.load(Ordering::Acquire);
+            // One with a larger number is just being published.
+            let before = place.take_if(|(number, _)| *number < newest);
+            drop(place);
+            drop(before);
+        }
     }
 }
 
@@ -82,20 +104,21 @@ fn of_number<T>(view: Option<&Numbered<T>>, number: usize) -> Option<Arc<T>> {
     view.filter(|(other, _)| *other == number).map(|(_, view)| Arc::clone(view))
 }
 
-/// Puts a view, or nothing, in a place, if no reader is there.
+/// Puts a view, or nothing, in a place, if no reader is there; whether none is.
 fn exchange<T>(
     place: &RwLock<Option<Numbered<T>>>,
     number: usize,
     view: &mut Option<Arc<T>>,
     before: &mut Vec<Arc<T>>,
-) {
+) -> bool {
     let mut place = match place.try_write() {
         Ok(place) => place,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return,
+        Err(TryLockError::WouldBlock) => return false,
     };
     let view = view.take().map(|view| (number, view));
     before.extend(std::mem::replace(&mut *place, view).map(|(_, view)| view));
+    true
 }
 
 #[cfg(test)]
@@ -126,6 +149,12 @@ mod tests {
             assert!(before.iter().all(|view| **view < number));
             assert_eq!(*published.get(), number);
             assert!(held.is_some());
+            let before = held.as_ref().map(|(_, view)| Arc::downgrade(view)).unwrap();
+            drop(held);
+            assert!(before.strong_count() > 0, "nobody could free it");
+            published.tidy();
+            assert_eq!(before.strong_count(), 0);
+            assert_eq!(*published.get(), number);
         }
     }
 }

@@ -77,6 +77,7 @@ impl Reader {
                 Ok(Followed { commits: 0, end: TailEnd::Blank }) => return Ok(false),
                 Ok(Followed { end: TailEnd::Blank, .. }) => {
                     drop(self.published.set(merged_and_frozen(&mut state.delta)?));
+                    self.published.tidy();
                     return Ok(true);
                 }
                 Ok(Followed { end: TailEnd::Other, .. }) | Err(Error::Damaged(_)) => {}
@@ -93,6 +94,7 @@ impl Reader {
         self.monitor.retire(state.delta.layers().all(), read.state.delta.layers().all());
         *state = read.state;
         drop(self.published.set(read.view));
+        self.published.tidy();
         Ok(true)
     }
 }

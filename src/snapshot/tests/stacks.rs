@@ -9,6 +9,7 @@ use crate::delta::filter::Filter;
 use crate::delta::image::Image;
 use crate::delta::outline::Outline;
 use crate::delta::part::Part;
+use crate::delta::union::Union;
 use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
 use crate::snapshot::Snapshot;
@@ -140,7 +141,16 @@ impl Stack {
 
     fn snapshot(&self) -> Snapshot {
         let (base, filter) = (Arc::clone(&self.base), Arc::clone(&self.filter));
-        let view = View::of_parts(base, self.parts.clone(), &[], filter).unwrap();
+        let mut parts = self.parts.clone();
+        // The lowest layers as one, if there are some.
+        let is_layer = |part: &&Part| matches!(part, Part::Layer(..));
+        let count = parts.iter().rev().take_while(is_layer).count();
+        if self.parts.len().is_multiple_of(2) && count > 0 {
+            let layers = parts.split_off(parts.len() - count);
+            let union = Union::new(&base, &layers).unwrap().unwrap();
+            parts.push(Part::Union(Arc::new(union)));
+        }
+        let view = View::of_parts(base, parts, &[], filter).unwrap();
         assert!(view.parts.iter().all(|part| part.len() > 0));
         Snapshot::new(Arc::new(view))
     }

@@ -212,6 +212,7 @@ impl Writer {
         });
         drop(state);
         drop(before);
+        self.published.tidy();
         self.unlink(&logs);
         for segment in taken.iter().flatten() {
             let _ = disk.unlink(&segment_name(segment.segment_id));

@@ -145,6 +145,7 @@ impl Writer {
         drop(woken);
         // What nobody sees any more is freed when all the others go on.
         drop(before);
+        self.published.tidy();
         merge
     }
 
@@ -177,6 +178,7 @@ impl Writer {
             Ok(before) => {
                 drop(state);
                 drop(before);
+                self.published.tidy();
             }
             Err(error) => {
                 let error = io::Error::other(error.to_string());
