@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::entry::{LookedUp, Newest};
 use super::filter::Filter;
+use super::merge::merge;
 use super::outline::Outline;
 use super::part::{Part, newest};
 use super::union::Union;
@@ -114,7 +115,7 @@ impl Layers {
         // Where one has no outline, it is damaged, or all are too large.
         let are_known = upper.iter().all(|part| part.outline().is_some());
         let union = if upper.len() > 1 && are_known && entries <= OUTLINE_ENTRIES_MAX {
-            Union::new(&base, &upper)?
+            union(&base, &upper)?
         } else {
             None
         };
@@ -197,4 +198,23 @@ pub(super) fn outline(base: &Layer, entries: &[Outlined]) -> Option<Arc<Outline>
     let is_small = entries.len() <= OUTLINE_ENTRIES_MAX;
     let outline = is_small.then(|| Outline::new(base.len(), entries.iter().copied()));
     outline.flatten().map(Arc::new)
+}
+
+/// Layers above a base as one, newest first; `None` for numbers that are too large for it.
+///
+/// Takes one pass over them.
+pub(crate) fn union(base: &Layer, parts: &[Part]) -> Result<Option<Union>> {
+    let layers: Vec<_> = parts.iter().filter_map(Part::layer).cloned().collect();
+    let are_small = layers.iter().all(|layer| u32::try_from(layer.len()).is_ok());
+    if layers.len() != parts.len() || u8::try_from(layers.len()).is_err() || !are_small {
+        return Ok(None);
+    }
+    let (mut sources, mut entries) = (Vec::new(), Vec::new());
+    merge(base, parts, &mut |entry, source| {
+        sources.push((source.part as u8, source.position as u32));
+        entries.push((entry.base_position, entry.record.token.suffix(), entry.kind));
+        Ok(())
+    })?;
+    let outline = Outline::new(base.len(), entries.into_iter());
+    Ok(outline.map(|outline| Union::new(layers, sources, outline)))
 }

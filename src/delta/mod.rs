@@ -21,7 +21,7 @@ pub(crate) mod outline;
 pub(crate) mod part;
 #[cfg(test)]
 mod tests;
-pub(crate) mod union;
+mod union;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;

@@ -8,9 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::merge::merge;
 use super::outline::Outline;
-use super::part::Part;
 use crate::challenge::Direction;
 use crate::error::Result;
 use crate::format::kinds::Kind;
@@ -29,27 +27,10 @@ pub(crate) struct Union {
 }
 
 impl Union {
-    /// The union of layers above a base, newest first; `None` for numbers that are too large
-    /// for it.
-    ///
-    /// Takes one pass over them.
-    pub(crate) fn new(base: &Layer, parts: &[Part]) -> Result<Option<Self>> {
-        let layers: Vec<_> = parts.iter().filter_map(Part::layer).cloned().collect();
-        let is_small = |layer: &Arc<Layer>| u32::try_from(layer.len()).is_ok();
-        if layers.len() != parts.len()
-            || layers.len() > usize::from(u8::MAX)
-            || !layers.iter().all(is_small)
-        {
-            return Ok(None);
-        }
-        let (mut sources, mut outlined) = (Vec::new(), Vec::new());
-        merge(base, parts, &mut |entry, source| {
-            sources.push((source.part as u8, source.position as u32));
-            outlined.push((entry.base_position, entry.record.token.suffix(), entry.kind));
-            Ok(())
-        })?;
-        let outline = Outline::new(base.len(), outlined.into_iter());
-        Ok(outline.map(|outline| Self { layers, sources, outline }))
+    /// The union of layers, newest first, of each of whose entries the source is known, and
+    /// what is known of it without its record.
+    pub(super) fn new(layers: Vec<Arc<Layer>>, sources: Vec<(u8, u32)>, outline: Outline) -> Self {
+        Self { layers, sources, outline }
     }
 
     #[inline]

@@ -37,6 +37,11 @@ impl LogTail {
         Ok(Self { file, path, entry, place })
     }
 
+    /// Where the next commit is to be.
+    pub(crate) fn place(&self) -> FramePlace {
+        self.place
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

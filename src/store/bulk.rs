@@ -49,7 +49,8 @@ impl Store {
         let Some(entry) = entry else {
             return Ok(report);
         };
-        let mut state = writer.idle(writer.state());
+        // A flush under way goes by the layers that there were when it began.
+        let mut state = writer.unflushed(writer.state());
         let opened = self.refuse_tokens(&state).and_then(|()| {
             let mut contents = manifest::next(disk, &state.contents)?;
             contents.layers = vec![vec![entry]];

@@ -1,6 +1,7 @@
 //! What a flush does, and what happens when it cannot.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 
 use super::monitor::Background;
 use super::*;
@@ -305,4 +306,43 @@ fn a_reader_follows() {
     assert!(stat.layers > 1 && stat.delta > 0, "{stat:?}");
     assert!(matches!(always.flush(), Err(Error::Unwritable { .. })));
     drop((store, always, seldom));
+}
+
+/// What a writer left that was killed in the middle of a commit is nothing new, however often
+/// it is looked at; and a commit that is half there becomes one when it is whole.
+#[test]
+fn a_reader_and_half_a_commit() {
+    let disk = SimDisk::new();
+    let store = disk.create_store(&Options::new()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(200, 1);
+    store.commit(&put(&tokens[..10], 1)).unwrap();
+    let before = disk.operations();
+    store.commit(&put(&tokens, 2)).unwrap();
+    let log = |disk: &SimDisk| {
+        disk.files().into_iter().find(|(name, _)| is_log(name)).expect("there is a log")
+    };
+    let (name, first) = log(&disk.killed(before));
+    let (_, second) = log(&disk);
+    let end = second.iter().rposition(|byte| *byte != 0).unwrap();
+    for part in [512, 4_096, end / 2] {
+        let start = first.iter().rposition(|byte| *byte != 0).unwrap() / 512 * 512 + 512;
+        let mut half = first.clone();
+        half[start..start + part].copy_from_slice(&second[start..start + part]);
+        let directory = tempfile::tempdir().unwrap();
+        for (name, bytes) in disk.killed(before).files() {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        }
+        let file = std::fs::OpenOptions::new().write(true).open(directory.path().join(&name));
+        let file = file.unwrap();
+        file.write_all_at(&half, 0).unwrap();
+        let reader = Store::open_read_only(directory.path(), &Options::new()).unwrap();
+        for _ in 0..3 {
+            assert!(!reader.refresh().unwrap());
+            assert_eq!(contents(&reader).len(), 10);
+        }
+        file.write_all_at(&second, 0).unwrap();
+        assert!(reader.refresh().unwrap());
+        assert_eq!(contents(&reader), contents(&store));
+        assert!(!reader.refresh().unwrap());
+    }
 }

@@ -8,16 +8,18 @@
 //! That they find what they are for was tried by making the code worse. Each of these made
 //! at least one of them fail:
 //!
-//! - `Published::get` without looking at the number of what it finds: a reader goes back;
-//! - `Published::set` sending readers to the new place before the view is there, without
-//!   numbers: a reader sees what was there before;
+//! - `Published::get` without looking at the number of what it finds, or `Published::set`
+//!   without saying which view is the newest: a reader goes back;
 //! - `Writer::lead` waking those who wait before the view is published: who committed does
 //!   not see it;
-//! - `Writer::show` publishing while something is in line: half-done commits are seen;
-//! - `Writer::install_layer` forgetting to show the layer, or clearing what is sealed in one
-//!   step and taking over the layer in another;
-//! - `Writer::set_flushing` without waking those who wait for it: a deadlock;
-//! - `Writer::close` without waiting for the thread that flushes: the store is locked.
+//! - `Writer::show` publishing while something is in line: what is seen is not on the disk;
+//! - `Writer::lead` without a sync, for commits that wait for one;
+//! - `Waiting::leave` without the next one to lead, `Writer::set_flushing` without waking
+//!   those who wait for it: deadlocks;
+//! - `Writer::install_layer` clearing what is sealed in one step and taking over the layer in
+//!   the next: tokens are gone in between;
+//! - `Writer::close` without waiting for the thread that flushes: the store is locked;
+//! - `read_steadily` giving up at the first error: a reader fails.
 
 use std::collections::BTreeMap;
 
@@ -27,9 +29,11 @@ use shuttle::{Config, Runner};
 use super::published::Published;
 use super::*;
 use crate::format::names::is_segment;
+use crate::load::options::LoadOptions;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::thread;
 use crate::testing::sim::SimDisk;
+use crate::token::Record;
 
 /// Orders of steps that are tried of each test: half of them drawn evenly, half with few
 /// changes from one thread to another, which finds what needs a rare order of few steps.
@@ -114,7 +118,7 @@ fn check(snapshot: &Snapshot, threads: u64, numbers: u64) -> Vec<u64> {
 }
 
 /// Threads that commit, each its commits one after the other, and threads that read.
-fn commit_and_read(store: &Store, threads: u64, numbers: u64, flushes: bool) {
+fn commit_and_read(disk: &SimDisk, store: &Store, threads: u64, numbers: u64, flushes: bool) {
     let committers = (1..=threads).map(|thread| {
         let store = store.clone();
         thread::spawn(move || {
@@ -129,12 +133,17 @@ fn commit_and_read(store: &Store, threads: u64, numbers: u64, flushes: bool) {
     });
     let committers: Vec<_> = committers.collect();
     let reader = {
-        let store = store.clone();
+        let (store, disk) = (store.clone(), disk.clone());
         thread::spawn(move || {
             let mut before = vec![0; threads as usize];
             for _ in 0..4 {
                 let lasts = check(&store.snapshot(), threads, numbers);
                 assert!(before.iter().zip(&lasts).all(|(before, last)| before <= last));
+                // What is seen would be there if the process were killed.
+                let killed = disk.killed(disk.operations());
+                let left = killed.open_read_only(&Options::new()).unwrap().snapshot();
+                let left = check(&left, threads, numbers);
+                assert!(lasts.iter().zip(&left).all(|(last, left)| last <= left));
                 before = lasts;
                 thread::yield_now();
             }
@@ -168,7 +177,7 @@ fn commits_of_many_threads() {
     explore(1_000, || {
         let disk = SimDisk::new();
         let store = disk.create_store(&Options::new()).unwrap();
-        commit_and_read(&store, 3, 3, false);
+        commit_and_read(&disk, &store, 3, 3, false);
         what_was_synced_is_there(&disk, 3, 3);
         store.close().unwrap();
         all_is_there(&disk, 3, 3);
@@ -182,7 +191,7 @@ fn flushes_while_others_commit() {
         let disk = SimDisk::new();
         let options = Options::new().delta_entries(4).log_bytes(Options::LOG_BYTES_MIN);
         let store = disk.create_store(&options).unwrap();
-        commit_and_read(&store, 2, 5, true);
+        commit_and_read(&disk, &store, 2, 5, true);
         assert!(store.stat().flushes > 0);
         what_was_synced_is_there(&disk, 2, 5);
         store.close().unwrap();
@@ -205,6 +214,31 @@ fn a_store_that_is_dropped_while_it_flushes() {
         }
         drop(store);
         all_is_there(&disk, 1, 2);
+    });
+}
+
+/// A load into a store whose commits came to nothing, while that is flushed.
+#[test]
+fn a_load_while_nothing_is_flushed() {
+    explore(1_000, || {
+        let disk = SimDisk::new();
+        let store = disk.create_store(&Options::new()).unwrap();
+        store.put(&token(1, 1), value(1)).unwrap();
+        store.remove(&token(1, 1)).unwrap();
+        let flush = {
+            let store = store.clone();
+            thread::spawn(move || store.flush().unwrap())
+        };
+        let loaded = Record::new(token(2, 1), value(1));
+        store.bulk_load([Ok(loaded)], &LoadOptions::new()).unwrap();
+        flush.join().unwrap();
+        store.put(&token(3, 1), value(1)).unwrap();
+        let expected = vec![(token(2, 1), value(1)), (token(3, 1), value(1))];
+        let contents =
+            |store: &Store| store.snapshot().range(..).map(|it| it.unwrap()).collect::<Vec<_>>();
+        assert_eq!(contents(&store), expected);
+        store.close().unwrap();
+        assert_eq!(contents(&disk.open_store(&Options::new().inline()).unwrap()), expected);
     });
 }
 

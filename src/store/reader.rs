@@ -16,6 +16,7 @@ use crate::delta::layers::Layers;
 use crate::error::{Error, Result};
 use crate::format::manifest::ManifestContents;
 use crate::io::Disk;
+use crate::log::read::FramePlace;
 use crate::log::tail::{LogTail, TailEnd};
 use crate::manifest;
 use crate::options::Verification;
@@ -37,6 +38,8 @@ struct State {
     /// How far the newest log was read. `None` if there is none, and where what was read of
     /// it is not known.
     tail: Option<LogTail>,
+    /// How far what is shown of it goes.
+    shown: Option<FramePlace>,
 }
 
 /// What there is at one moment.
@@ -78,6 +81,7 @@ impl Reader {
                 Ok(Followed { end: TailEnd::Blank, .. }) => {
                     drop(self.published.set(merged_and_frozen(&mut state.delta)?));
                     self.published.tidy();
+                    state.shown = state.tail.as_ref().map(LogTail::place);
                     return Ok(true);
                 }
                 Ok(Followed { end: TailEnd::Other, .. }) | Err(Error::Damaged(_)) => {}
@@ -92,10 +96,11 @@ impl Reader {
         let read = read_all(disk, self.verification, state.delta.layers())?;
         self.monitor.set_logs(&read.state.contents.logs);
         self.monitor.retire(state.delta.layers().all(), read.state.delta.layers().all());
+        let is_new = read.state.contents != state.contents || read.state.shown != state.shown;
         *state = read.state;
         drop(self.published.set(read.view));
         self.published.tidy();
-        Ok(true)
+        Ok(is_new)
     }
 }
 
@@ -134,7 +139,8 @@ fn read_all(disk: &dyn Disk, verification: Verification, known: &Layers) -> Resu
         let newest = contents.logs.last().zip(next_commit);
         let tail = newest.map(|(entry, place)| LogTail::open(disk, *entry, place)).transpose()?;
         let view = merged_and_frozen(&mut delta)?;
-        Ok(Read { state: State { contents, delta, tail }, view, recovery })
+        let state = State { contents, delta, tail, shown: next_commit };
+        Ok(Read { state, view, recovery })
     })
 }
 

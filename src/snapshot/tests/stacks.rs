@@ -7,9 +7,9 @@ use super::reads::Reads;
 use super::segments::in_memory;
 use crate::delta::filter::Filter;
 use crate::delta::image::Image;
+use crate::delta::layers::union;
 use crate::delta::outline::Outline;
 use crate::delta::part::Part;
-use crate::delta::union::Union;
 use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
 use crate::snapshot::Snapshot;
@@ -147,7 +147,7 @@ impl Stack {
         let count = parts.iter().rev().take_while(is_layer).count();
         if self.parts.len().is_multiple_of(2) && count > 0 {
             let layers = parts.split_off(parts.len() - count);
-            let union = Union::new(&base, &layers).unwrap().unwrap();
+            let union = union(&base, &layers).unwrap().unwrap();
             parts.push(Part::Union(Arc::new(union)));
         }
         let view = View::of_parts(base, parts, &[], filter).unwrap();

@@ -91,6 +91,20 @@ impl Writer {
         }
     }
 
+    /// Waits until nothing is in line, and no flush is under way.
+    pub(in crate::store) fn unflushed<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        loop {
+            state = self.idle(state);
+            if !matches!(state.flushing, Flushing::Running) {
+                return state;
+            }
+            state = self.wait_for_change(state);
+        }
+    }
+
     /// Seals the delta and has it flushed. Nothing must be in line.
     fn seal<'a>(
         self: &'a Arc<Self>,
@@ -143,7 +157,7 @@ impl Writer {
         Ok((state.delta.to_flush(count), SegmentIds { store_id, segment_id }))
     }
 
-    fn set_flushing(&self, state: &mut State, flushing: Flushing) {
+    pub(super) fn set_flushing(&self, state: &mut State, flushing: Flushing) {
         match &flushing {
             Flushing::Idle => self.monitor.idle(),
             Flushing::Running => self.monitor.flushing(),

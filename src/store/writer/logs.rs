@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{State, Writer, again};
+use super::{Flushing, State, Writer, again};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::format::log::LogEntry;
@@ -79,6 +79,9 @@ impl Writer {
         let dropped = std::mem::replace(&mut state.contents, contents).logs;
         state.delta = delta;
         state.log = None;
+        // What there was to be flushed came to nothing.
+        state.sealed_logs = 0;
+        self.set_flushing(state, Flushing::Idle);
         self.monitor.set_logs(&[]);
         drop(self.reach(state, self.reached.published(), Durability::Synced));
         self.unlink(&dropped);
