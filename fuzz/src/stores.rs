@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use ringstore::testing::damage::{reseal_log, reseal_manifest, reseal_segment};
 use ringstore::testing::keys::{KeyFamily, with_values};
-use ringstore::testing::sim::SimDisk;
+use ringstore::testing::sim::{Fault, SimDisk};
 use ringstore::{
     Batch, BlockTime, Durability, Error, LoadOptions, Options, Record, Result, Store, TokenId,
 };
@@ -51,7 +51,7 @@ pub struct Frame {
 }
 
 pub fn options() -> Options {
-    Options::new().log_bytes(Options::LOG_BYTES_MIN)
+    Options::new().log_bytes(Options::LOG_BYTES_MIN).inline()
 }
 
 fn token(id: usize) -> TokenId {
@@ -73,7 +73,7 @@ pub fn written_stores() -> [Written; 4] {
         ids.for_each(|id| _ = batch.put(token(id), value(time)));
         batch
     };
-    let few = |store: &Store| {
+    let few = |_: &SimDisk, store: &Store| {
         for time in 0..5 {
             let id = time as usize;
             let durability = if id < 3 { Durability::Synced } else { Durability::Buffered };
@@ -81,7 +81,7 @@ pub fn written_stores() -> [Written; 4] {
         }
         Ok(())
     };
-    let kinds = |store: &Store| {
+    let kinds = |_: &SimDisk, store: &Store| {
         store.commit(&put(0..20, 1))?;
         let mut batch = put(20..23, 2);
         (0..5).for_each(|id| _ = batch.remove(token(id)));
@@ -89,12 +89,15 @@ pub fn written_stores() -> [Written; 4] {
         store.commit_with(&put(2..4, 3), Durability::Buffered)?;
         store.remove(&token(30)).map(|_| ())
     };
-    let taken_over = |store: &Store| {
+    let taken_over = |_: &SimDisk, store: &Store| {
         (0..14).try_for_each(|time| store.put(&token(time as usize % 3), value(time)))
     };
-    let several = |store: &Store| {
+    let several = |disk: &SimDisk, store: &Store| {
         store.commit(&put(0..48, 1))?;
-        (0..5).try_for_each(|time| store.put(&token(time as usize + 50), value(time)))
+        store.put(&token(50), value(0))?;
+        // The log is full, and what is in it cannot be flushed: so it stays beside the next.
+        disk.fail(Fault::at_operation(disk.operations()));
+        (1..5).try_for_each(|time| store.put(&token(time as usize + 50), value(time)))
     };
     [
         written(&[], &few),
@@ -105,7 +108,7 @@ pub fn written_stores() -> [Written; 4] {
 }
 
 /// A store of some tokens that are loaded, and of what is done to it then.
-fn written(base: &[usize], write: &dyn Fn(&Store) -> Result<()>) -> Written {
+fn written(base: &[usize], write: &dyn Fn(&SimDisk, &Store) -> Result<()>) -> Written {
     let mut base: Vec<_> = base.iter().map(|id| token(*id)).collect();
     base.sort_unstable();
     let base: State = with_values(base, 1).collect();
@@ -113,7 +116,7 @@ fn written(base: &[usize], write: &dyn Fn(&Store) -> Result<()>) -> Written {
     let store = disk.create_store(&options()).expect("a store");
     let records = base.iter().map(|(token, value)| Ok(Record::new(*token, *value)));
     store.bulk_load(records, &LoadOptions::new()).expect("tokens in it");
-    write(&store).expect("commits");
+    write(&disk, &store).expect("commits");
     let mut files = disk.files();
     fix_random_bytes(&mut files);
     let mut written = Written { logs: Vec::new(), base, files };
