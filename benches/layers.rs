@@ -5,18 +5,15 @@
 //! stores go, a temporary directory by default) are the other options.
 
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ringstore::testing::keys::with_values;
 use ringstore::testing::random::Random;
-use ringstore::{
-    Batch, BlockTime, Durability, LoadOptions, Options, PeerId, Record, Result, Snapshot, Store,
-    TokenId,
-};
+use ringstore::{Batch, BlockTime, Options, PeerId, Result, Snapshot, Store, TokenId};
+use stores::{SCAN, change, loaded, scan_up};
 use turns::{Arguments, Workload, run_in_turns};
 
+mod stores;
 mod turns;
 
 /// Entries of each of the layers above the large one, as many as a full delta has.
@@ -24,6 +21,9 @@ const LAYERS: [usize; 3] = [200_000; 3];
 
 /// Entries above all layers.
 const DELTA: usize = 100_000;
+
+/// Entries of a batch.
+const BATCH: usize = 1_000;
 
 const QUERIES: usize = 1_000_000;
 
@@ -37,48 +37,20 @@ fn main() -> Result<()> {
     println!("{count} random tokens, {rounds} rounds in turns, medians\n");
     let mut random = Random::new("layers", 1);
     let tokens: Vec<_> = (0..count).map(|_| random.token()).collect();
-    let clean = loaded(&directory.join("clean"), &tokens)?;
-    let layered = loaded(&directory.join("layered"), &tokens)?;
+    // So large that nothing is flushed but when it is to be.
+    let options = Options::new().log_bytes(64 << 20);
+    let clean = loaded(&directory.join("clean"), &tokens, &options)?;
+    let layered = loaded(&directory.join("layered"), &tokens, &options)?;
     for entries in LAYERS {
-        change(&layered, &tokens, &mut random, entries)?;
+        change(&layered, &tokens, &mut random, entries, BATCH)?;
         layered.flush()?;
     }
-    change(&layered, &tokens, &mut random, DELTA)?;
+    change(&layered, &tokens, &mut random, DELTA, BATCH)?;
     let stat = layered.stat();
     println!("{} layers, {} entries in the delta", stat.layers, stat.delta);
     reads(&clean.snapshot(), &layered.snapshot(), &tokens, rounds);
     handles(&layered, rounds);
     beside_a_writer(&clean, &tokens, rounds);
-    Ok(())
-}
-
-fn loaded(path: &Path, tokens: &[TokenId]) -> Result<Store> {
-    let options = Options::new().log_bytes(64 << 20);
-    let store = Store::create(path, &options)?;
-    let records = with_values(tokens.iter().copied(), 1);
-    store.bulk_load(records.map(|record| Ok(Record::from(record))), &LoadOptions::new())?;
-    // So that all is in memory, and was checked.
-    for records in store.snapshot().slices(..) {
-        black_box(records?);
-    }
-    Ok(store)
-}
-
-/// New tokens, updates of old ones, removals.
-fn change(store: &Store, tokens: &[TokenId], random: &mut Random, entries: usize) -> Result<()> {
-    const TOKENS: usize = 1_000;
-    for _ in 0..entries / TOKENS {
-        let mut batch = Batch::new();
-        for number in 0..TOKENS / 2 {
-            batch.put(random.token(), BlockTime::new(random.bytes().into(), 9));
-            let old = *random.pick(tokens);
-            match number % 4 {
-                0 => batch.remove(old),
-                _ => batch.put(old, BlockTime::new(random.bytes().into(), 9)),
-            };
-        }
-        store.commit_with(&batch, Durability::Buffered)?;
-    }
     Ok(())
 }
 
@@ -88,12 +60,8 @@ fn reads(clean: &Snapshot, layered: &Snapshot, tokens: &[TokenId], rounds: usize
     let misses: Vec<_> = (0..QUERIES).map(|_| random.token()).collect();
     let peer = PeerId([1; 32]);
     let (hit, miss) = (|i: usize| hits[i % QUERIES], |i: usize| misses[i % QUERIES]);
-    let scan = |snapshot: &Snapshot, token: TokenId| {
-        let range = snapshot.range(token..).take(1_000);
-        black_box(range.fold(0, |sum, item| sum ^ item.expect("a record").1.time));
-    };
     let scan_down = |snapshot: &Snapshot, token: TokenId| {
-        let range = snapshot.range(..token).rev().take(1_000);
+        let range = snapshot.range(..token).rev().take(SCAN);
         black_box(range.fold(0, |sum, item| sum ^ item.expect("a record").1.time));
     };
     let (name, with) = ("clean", "three layers and a delta");
@@ -108,8 +76,8 @@ fn reads(clean: &Snapshot, layered: &Snapshot, tokens: &[TokenId], rounds: usize
             .with(name, 50_000, |i| drop(black_box(clean.sign(&hit(i), &peer))))
             .with(with, 50_000, |i| drop(black_box(layered.sign(&hit(i), &peer)))),
         Workload::new("scan up", "1,000 records", "at most 1.5 x")
-            .with(name, 1_000, |i| scan(clean, hit(i)))
-            .with(with, 1_000, |i| scan(layered, hit(i))),
+            .with(name, 1_000, |i| scan_up(clean, hit(i)))
+            .with(with, 1_000, |i| scan_up(layered, hit(i))),
         Workload::new("scan down", "1,000 records", "at most 1.5 x")
             .with(name, 1_000, |i| scan_down(clean, hit(i)))
             .with(with, 1_000, |i| scan_down(layered, hit(i))),

@@ -5,18 +5,18 @@
 //! compare with those of LMDB is measured by `tools/compare`, which has a C compiler.
 
 use std::hint::black_box;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
 use ringstore::testing::keys::with_values;
 use ringstore::testing::random::Random;
 use ringstore::{
-    Batch, BlockTime, Durability, LoadOptions, Options, PeerId, ReDbTokens, Record, Result, Store,
-    TokenId,
+    Batch, BlockTime, Durability, Options, PeerId, ReDbTokens, Result, Store, TokenId,
 };
+use stores::{change, loaded, scan_up};
 use turns::{Arguments, Workload, run_in_turns};
 
+mod stores;
 mod turns;
 
 /// Tokens of a commit: what a block changes.
@@ -56,17 +56,9 @@ fn main() -> Result<()> {
     reopening(&directory)
 }
 
-fn loaded(path: &Path, tokens: &[TokenId]) -> Result<Store> {
-    let store = Store::create(path, &Options::new())?;
-    let records = with_values(tokens.iter().copied(), 1);
-    store.bulk_load(records.map(|record| Ok(Record::from(record))), &LoadOptions::new())?;
-    store.verify(&|_| ControlFlow::Continue(()))?;
-    Ok(store)
-}
-
 /// Durable commits, each a sync, one after the other and from several threads.
 fn commits(directory: &Path, tokens: &[TokenId], rounds: usize) -> Result<()> {
-    let store = loaded(&directory.join("commits"), tokens)?;
+    let store = loaded(&directory.join("commits"), tokens, &Options::new())?;
     let cache_bytes = tokens.len() * 171 + (64 << 20);
     let mut redb = ReDbTokens::create_with_cache(directory.join("redb"), cache_bytes)?;
     let mut sorted: Vec<_> = with_values(tokens.iter().copied(), 1).collect();
@@ -150,22 +142,10 @@ fn fill(store: &Store, entries: usize) -> Result<()> {
 
 /// What reads cost above a store with and without a delta.
 fn reads(directory: &Path, tokens: &[TokenId], rounds: usize) -> Result<()> {
-    let clean = loaded(&directory.join("clean"), tokens)?;
-    let store = loaded(&directory.join("changed"), tokens)?;
+    let clean = loaded(&directory.join("clean"), tokens, &Options::new())?;
+    let store = loaded(&directory.join("changed"), tokens, &Options::new())?;
     let mut random = Random::new("changes", 1);
-    for number in 0..DELTA / COMMIT_TOKENS {
-        // New tokens, updates of old ones, removals.
-        let mut batch = Batch::new();
-        for _ in 0..COMMIT_TOKENS / 2 {
-            batch.put(random.token(), BlockTime::new(random.bytes().into(), 9));
-            let old = *random.pick(tokens);
-            match number % 4 {
-                0 => batch.remove(old),
-                _ => batch.put(old, BlockTime::new(random.bytes().into(), 9)),
-            };
-        }
-        store.commit_with(&batch, Durability::Buffered)?;
-    }
+    change(&store, tokens, &mut random, DELTA, COMMIT_TOKENS)?;
     let stat = store.stat();
     println!("{} entries above {} tokens", stat.delta, tokens.len());
     let (clean, changed) = (clean.snapshot(), store.snapshot());
@@ -174,10 +154,6 @@ fn reads(directory: &Path, tokens: &[TokenId], rounds: usize) -> Result<()> {
     let peer = PeerId([1; 32]);
     let hit = |i: usize| hits[i % QUERIES];
     let miss = |i: usize| misses[i % QUERIES];
-    let scan = |snapshot: &ringstore::Snapshot, token: TokenId| {
-        let range = snapshot.range(token..).take(1_000);
-        black_box(range.fold(0, |sum, item| sum ^ item.expect("a record").1.time));
-    };
     let (name, with) = ("no delta", "delta of 100,000");
     let mut workloads = [
         Workload::new("lookup, hit", "one token", "at most 1.3 x")
@@ -193,8 +169,8 @@ fn reads(directory: &Path, tokens: &[TokenId], rounds: usize) -> Result<()> {
             .with(name, 100_000, |i| drop(black_box(clean.rank(&miss(i)))))
             .with(with, 100_000, |i| drop(black_box(changed.rank(&miss(i))))),
         Workload::new("scan up", "1,000 records", "none")
-            .with(name, 1_000, |i| scan(&clean, hit(i)))
-            .with(with, 1_000, |i| scan(&changed, hit(i))),
+            .with(name, 1_000, |i| scan_up(&clean, hit(i)))
+            .with(with, 1_000, |i| scan_up(&changed, hit(i))),
     ];
     run_in_turns(&mut workloads, rounds);
     Ok(())

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::layers::{Layers, Outlined, outline};
+use super::layers::{Layers, Outlined, outline, outlined};
 use super::merge::{OverBase, merge};
 use super::part::Part;
 use crate::error::Result;
@@ -74,12 +74,12 @@ impl Flush {
             over.finish(&mut visit)?;
             return Ok(Vec::new());
         }
-        let mut outlined = Vec::new();
+        let mut entries = Vec::new();
         merge(base, &self.parts, &mut |entry, _| {
-            outlined.push((entry.base_position, entry.record.token.suffix(), entry.kind));
+            entries.push(outlined(&entry));
             visit(&entry.record, entry.kind)
         })?;
-        Ok(outlined)
+        Ok(entries)
     }
 
     /// The layers afterwards; `None` if no record came.

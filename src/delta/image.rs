@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::suffixes;
 use crate::challenge::Direction;
 use crate::format::kinds::Kind;
 use crate::segment::find::Found;
@@ -124,13 +125,7 @@ impl Image {
         direction: Direction,
         suffix: u16,
     ) -> Option<usize> {
-        let end = positions.end.min(self.len());
-        let start = positions.start.min(end);
-        let suffixes = &self.suffixes[start..end];
-        match direction {
-            Direction::Up => first_of(suffixes, suffix).map(|place| start + place),
-            Direction::Down => last_of(suffixes, suffix).map(|place| start + place),
-        }
+        suffixes::nearest(&self.suffixes, &positions, direction, suffix)
     }
 }
 
@@ -139,25 +134,6 @@ impl Image {
 fn key(token: &TokenId, skip: usize) -> u64 {
     let bytes = token.0.get(skip..).and_then(<[u8]>::first_chunk);
     bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-/// Suffixes that are compared together, without asking in between.
-const CHUNK: usize = 32;
-
-fn is_in(chunk: &[u16; CHUNK], suffix: u16) -> bool {
-    chunk.iter().map(|other| u32::from(*other == suffix)).sum::<u32>() > 0
-}
-
-pub(super) fn first_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
-    let passed = suffixes.as_chunks().0.iter().take_while(|chunk| !is_in(chunk, suffix)).count();
-    let start = CHUNK * passed;
-    suffixes[start..].iter().position(|other| *other == suffix).map(|place| start + place)
-}
-
-pub(super) fn last_of(suffixes: &[u16], suffix: u16) -> Option<usize> {
-    let chunks = suffixes.as_rchunks().1.iter().rev();
-    let passed = chunks.take_while(|chunk| !is_in(chunk, suffix)).count();
-    suffixes[..suffixes.len() - CHUNK * passed].iter().rposition(|other| *other == suffix)
 }
 
 #[cfg(test)]
@@ -230,7 +206,7 @@ mod tests {
             others.extend(family.generate(5, 9));
         }
         for family in KeyFamily::ALL {
-            for count in [0, 1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 200] {
+            for count in [0, 1, 2, 31, 32, 33, 200] {
                 check(family, count, &others);
             }
         }

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::entry::{LookedUp, Newest};
+use super::entry::{Entry, LookedUp, Newest};
 use super::filter::Filter;
 use super::merge::merge;
 use super::outline::Outline;
-use super::part::{Part, newest};
-use super::union::Union;
+use super::part::Part;
+use super::union::{Source, Union};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
@@ -131,17 +131,6 @@ impl Layers {
         &self.read
     }
 
-    /// What a token maps to in all layers, if `below` says what it maps to in the base.
-    pub(super) fn look_up_above(&self, token: &TokenId, below: LookedUp) -> Result<LookedUp> {
-        let found = newest(&self.read, token, below.base_position)?;
-        let value = match found {
-            None => below.value,
-            Some((_, Kind::Tombstone)) => None,
-            Some((record, _)) => Some(record.value()),
-        };
-        Ok(LookedUp { value, ..below })
-    }
-
     /// A part with its outline over the base of these layers.
     pub(super) fn outlined(&self, part: &Part) -> Result<Part> {
         let outline = outline_of(&self.base, &self.filter, part)?;
@@ -172,7 +161,7 @@ fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<O
     let chunks: Vec<_> = (0..part.len()).step_by(CHUNK_ENTRIES).collect();
     let chunks: Result<Vec<_>> = chunks
         .into_par_iter()
-        .map(|start| outlined(base, part, start..(start + CHUNK_ENTRIES).min(part.len())))
+        .map(|start| outlined_in(base, part, start..(start + CHUNK_ENTRIES).min(part.len())))
         .collect();
     let entries = chunks?.concat();
     for (base_position, suffix, _) in &entries {
@@ -181,7 +170,7 @@ fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<O
     Ok(outline(base, &entries))
 }
 
-fn outlined(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result<Vec<Outlined>> {
+fn outlined_in(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result<Vec<Outlined>> {
     let mut entries = Vec::with_capacity(positions.len());
     while !positions.is_empty() {
         for record in part.first_run(&positions, positions.len())? {
@@ -205,16 +194,18 @@ pub(super) fn outline(base: &Layer, entries: &[Outlined]) -> Option<Arc<Outline>
 /// Takes one pass over them.
 pub(crate) fn union(base: &Layer, parts: &[Part]) -> Result<Option<Union>> {
     let layers: Vec<_> = parts.iter().filter_map(Part::layer).cloned().collect();
-    let are_small = layers.iter().all(|layer| u32::try_from(layer.len()).is_ok());
-    if layers.len() != parts.len() || u8::try_from(layers.len()).is_err() || !are_small {
-        return Ok(None);
-    }
     let (mut sources, mut entries) = (Vec::new(), Vec::new());
     merge(base, parts, &mut |entry, source| {
-        sources.push((source.part as u8, source.position as u32));
-        entries.push((entry.base_position, entry.record.token.suffix(), entry.kind));
+        sources.extend(Source::new(source.part, source.position));
+        entries.push(outlined(&entry));
         Ok(())
     })?;
-    let outline = Outline::new(base.len(), entries.into_iter());
+    let is_whole = layers.len() == parts.len() && sources.len() == entries.len();
+    let outline = Outline::new(base.len(), entries.into_iter()).filter(|_| is_whole);
     Ok(outline.map(|outline| Union::new(layers, sources, outline)))
+}
+
+/// What an outline has to know of an entry.
+pub(super) fn outlined(entry: &Entry) -> Outlined {
+    (entry.base_position, entry.record.token.suffix(), entry.kind)
 }

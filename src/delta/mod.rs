@@ -19,6 +19,7 @@ pub(crate) mod layers;
 mod merge;
 pub(crate) mod outline;
 pub(crate) mod part;
+mod suffixes;
 #[cfg(test)]
 mod tests;
 mod union;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use self::entry::{Entry, LookedUp, Newest};
 use self::flush::{Flush, Flushed};
 use self::image::Image;
-use self::layers::{Layers, Outlined, look_below, outline};
+use self::layers::{Layers, look_below, outline, outlined};
 use self::merge::merge;
 use self::part::{Part, newest};
 use crate::error::Result;
@@ -102,13 +103,12 @@ impl Delta {
             (*kind != Kind::Tombstone).then_some(*value)
         } else if !self.may_hold(token, position) {
             below.value
-        } else if let Some((record, kind)) = match newest(&self.older, token, position)? {
-            None => newest(&self.sealed, token, position)?,
-            found => found,
-        } {
-            (kind != Kind::Tombstone).then(|| record.value())
         } else {
-            return self.layers.look_up_above(token, below);
+            let parts = self.older.iter().chain(&self.sealed).chain(self.layers.read());
+            match newest(parts, token, position)? {
+                None => below.value,
+                Some((record, kind)) => (kind != Kind::Tombstone).then(|| record.value()),
+            }
         };
         Ok(LookedUp { value, ..below })
     }
@@ -159,9 +159,7 @@ impl Delta {
     pub(crate) fn freeze(&mut self) -> Vec<Part> {
         let mut parts = Vec::with_capacity(1 + self.older.len() + self.sealed.len());
         if !self.newest.is_empty() {
-            let image = Image::new(self.newest_entries().map(|entry| (entry.record, entry.kind)));
-            let entries: Vec<_> = self.newest_entries().map(outlined).collect();
-            parts.push(Part::Image(Arc::new(image), outline(self.base(), &entries)));
+            parts.push(self.image());
         }
         parts.extend_from_slice(&self.older);
         if self.newest.len() > IMAGE_ENTRIES {
@@ -244,6 +242,13 @@ impl Delta {
         Ok(())
     }
 
+    /// The map as readers see it.
+    fn image(&self) -> Part {
+        let image = Image::new(self.newest_entries().map(|entry| (entry.record, entry.kind)));
+        let entries: Vec<_> = self.newest_entries().map(|entry| outlined(&entry)).collect();
+        Part::Image(Arc::new(image), outline(self.base(), &entries))
+    }
+
     fn newest_entries(&self) -> impl ExactSizeIterator<Item = Entry> {
         self.newest.iter().map(|(token, newest)| newest.of(*token))
     }
@@ -251,9 +256,7 @@ impl Delta {
     /// All entries but those that are sealed, in the order of their tokens, each token once,
     /// with what it did to all below.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
-        let image = Image::new(self.newest_entries().map(|entry| (entry.record, entry.kind)));
-        let entries: Vec<_> = self.newest_entries().map(outlined).collect();
-        let mut parts = vec![Part::Image(Arc::new(image), outline(self.base(), &entries))];
+        let mut parts = vec![self.image()];
         parts.extend_from_slice(&self.older);
         merged(self.base(), &parts)
     }
@@ -269,14 +272,10 @@ impl Merge {
     /// What they come to: a segment in memory, or nothing.
     pub(crate) fn run(&self) -> Result<Option<Part>> {
         let entries = merged(&self.base, &self.parts)?;
-        let outlined: Vec<_> = entries.iter().copied().map(outlined).collect();
+        let outlined: Vec<_> = entries.iter().map(outlined).collect();
         let outline = outline(&self.base, &outlined);
         Ok(memory_layer(&entries)?.map(|layer| Part::Layer(Arc::new(layer), outline)))
     }
-}
-
-fn outlined(entry: Entry) -> Outlined {
-    (entry.base_position, entry.record.token.suffix(), entry.kind)
 }
 
 /// The entries of all, each token once.

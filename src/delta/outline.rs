@@ -7,7 +7,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::image::{first_of, last_of};
+use super::suffixes;
 use crate::challenge::Direction;
 use crate::format::kinds::Kind;
 use crate::search::simd::prefetch;
@@ -114,13 +114,7 @@ impl Outline {
         direction: Direction,
         suffix: u16,
     ) -> Option<usize> {
-        let end = positions.end.min(self.suffixes.len());
-        let start = positions.start.min(end);
-        let suffixes = &self.suffixes[start..end];
-        match direction {
-            Direction::Up => first_of(suffixes, suffix).map(|place| start + place),
-            Direction::Down => last_of(suffixes, suffix).map(|place| start + place),
-        }
+        suffixes::nearest(&self.suffixes, positions, direction, suffix)
     }
 
     /// What an entry did to what lies below.

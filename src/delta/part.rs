@@ -211,7 +211,7 @@ impl Part {
         match self {
             Self::Image(image, _) => Ok(image.nearest_match(positions, direction, suffix)),
             Self::Layer(layer, _) => layer.nearest_match(positions, direction, suffix),
-            Self::Union(union) => Ok(union.nearest_match(&positions, direction, suffix)),
+            Self::Union(union) => Ok(union.outline().nearest_match(&positions, direction, suffix)),
         }
     }
 }
@@ -226,7 +226,7 @@ pub(crate) struct PartPlace {
 /// The newest entry of a token in parts, which come newest first; its place in the base is
 /// known.
 pub(crate) fn newest<'a>(
-    parts: &'a [Part],
+    parts: impl IntoIterator<Item = &'a Part>,
     token: &TokenId,
     base_position: usize,
 ) -> Result<Option<(&'a Record, Kind)>> {

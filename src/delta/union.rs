@@ -3,33 +3,58 @@
 //! Whoever reads pays for each layer that may hold something, so the layers above the base
 //! are read as one: of each token that any of them has an entry of, it is known which has
 //! the newest, where, and what all of them come to. The records stay where they are; what
-//! is kept in memory is fifteen bytes an entry.
+//! is kept in memory is fourteen bytes an entry, and half a byte for finding it.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::outline::Outline;
-use crate::challenge::Direction;
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::segment::find::Found;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
+/// Where the record of an entry is: in which layer, and at which position there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source(u32);
+
+impl Source {
+    /// Digits of the position; the others are the layer's.
+    const POSITION_BITS: u32 = 28;
+
+    /// `None` for numbers that are too large.
+    pub(super) fn new(layer: usize, position: usize) -> Option<Self> {
+        let is_small =
+            layer < 1 << (u32::BITS - Self::POSITION_BITS) && position < 1 << Self::POSITION_BITS;
+        is_small.then_some(Self((layer << Self::POSITION_BITS | position) as u32))
+    }
+
+    #[inline]
+    fn layer(self) -> usize {
+        (self.0 >> Self::POSITION_BITS) as usize
+    }
+
+    #[inline]
+    fn position(self) -> usize {
+        (self.0 & ((1 << Self::POSITION_BITS) - 1)) as usize
+    }
+}
+
 /// Layers that lie one above the other, merged but for their records.
 #[derive(Debug)]
 pub(crate) struct Union {
     /// Newest first.
     layers: Vec<Arc<Layer>>,
-    /// Of each entry the layer that has its record, and the position there.
-    sources: Vec<(u8, u32)>,
+    /// Of each entry where its record is.
+    sources: Vec<Source>,
     outline: Outline,
 }
 
 impl Union {
     /// The union of layers, newest first, of each of whose entries the source is known, and
     /// what is known of it without its record.
-    pub(super) fn new(layers: Vec<Arc<Layer>>, sources: Vec<(u8, u32)>, outline: Outline) -> Self {
+    pub(super) fn new(layers: Vec<Arc<Layer>>, sources: Vec<Source>, outline: Outline) -> Self {
         Self { layers, sources, outline }
     }
 
@@ -46,8 +71,8 @@ impl Union {
 
     #[inline]
     fn source(&self, position: usize) -> Option<(&Layer, usize)> {
-        let (layer, position) = *self.sources.get(position)?;
-        Some((self.layers.get(usize::from(layer))?, position as usize))
+        let source = *self.sources.get(position)?;
+        Some((self.layers.get(source.layer())?, source.position()))
     }
 
     /// The record at a position; `None` beyond the end.
@@ -94,14 +119,19 @@ impl Union {
         }
         Ok(Found { position: start, record: None })
     }
+}
 
-    /// The first position in a range, seen in a direction, whose token has this suffix.
-    pub(super) fn nearest_match(
-        &self,
-        positions: &Range<usize>,
-        direction: Direction,
-        suffix: u16,
-    ) -> Option<usize> {
-        self.outline.nearest_match(positions, direction, suffix)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_what_it_was_made_of() {
+        for (layer, position) in [(0, 0), (15, 0), (0, (1 << 28) - 1), (15, (1 << 28) - 1), (6, 7)]
+        {
+            let source = Source::new(layer, position).unwrap();
+            assert_eq!((source.layer(), source.position()), (layer, position));
+        }
+        assert!(Source::new(16, 0).is_none() && Source::new(0, 1 << 28).is_none());
     }
 }

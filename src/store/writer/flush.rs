@@ -86,7 +86,7 @@ impl Writer {
                 Flushing::Idle => return Ok(state),
                 Flushing::Running => self.wait_for_change(state),
                 Flushing::Failed(_) if std::mem::take(&mut tries_again) => self.start(state),
-                Flushing::Failed(error) => return Err(same(error)),
+                Flushing::Failed(error) => return Err(self.same(error)),
             };
         }
     }
@@ -235,6 +235,20 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// The same error once more.
+    fn same(&self, error: &Error) -> Error {
+        match error {
+            Error::Io { operation, path, source } => Error::io(operation, path)(again(source)),
+            Error::NoSpace { path, needed, source } => {
+                Error::NoSpace { path: path.clone(), needed: *needed, source: again(source) }
+            }
+            Error::Damaged(damage) => Error::Damaged(damage.clone()),
+            other => Error::io(FLUSH, self.disk.path())(io::Error::other(other.to_string())),
+        }
+    }
+}
+
 /// A flush under way. Should it end by a panic, nobody waits for it in vain.
 struct Running<'a> {
     writer: &'a Writer,
@@ -246,17 +260,5 @@ impl Drop for Running<'_> {
         let error = Error::io(FLUSH, self.writer.disk.path())(error);
         let mut state = self.writer.state();
         self.writer.set_flushing(&mut state, Flushing::Failed(error));
-    }
-}
-
-/// The same error once more.
-fn same(error: &Error) -> Error {
-    match error {
-        Error::Io { operation, path, source } => Error::io(operation, path)(again(source)),
-        Error::NoSpace { path, needed, source } => {
-            Error::NoSpace { path: path.clone(), needed: *needed, source: again(source) }
-        }
-        Error::Damaged(damage) => Error::Damaged(damage.clone()),
-        other => Error::io(FLUSH, "".as_ref())(io::Error::other(other.to_string())),
     }
 }
