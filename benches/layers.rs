@@ -5,12 +5,15 @@
 //! stores go, a temporary directory by default) are the other options.
 
 use std::hint::black_box;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ringstore::testing::random::Random;
-use ringstore::{Batch, BlockTime, Options, PeerId, Result, Snapshot, Store, TokenId};
-use stores::{SCAN, change, loaded, scan_up};
+use ringstore::{
+    Batch, BlockTime, Durability, Options, PeerId, Record, Result, Snapshot, Store, TokenId,
+};
+use stores::{SCAN, change, linked, loaded, scan_up};
 use turns::{Arguments, Workload, run_in_turns};
 
 mod stores;
@@ -24,6 +27,9 @@ const DELTA: usize = 100_000;
 
 /// Entries of a batch.
 const BATCH: usize = 1_000;
+
+/// Entries of a batch that is committed beside a reader.
+const SMALL_BATCH: usize = 6;
 
 const QUERIES: usize = 1_000_000;
 
@@ -40,7 +46,7 @@ fn main() -> Result<()> {
     // So large that nothing is flushed but when it is to be.
     let options = Options::new().log_bytes(64 << 20);
     let clean = loaded(&directory.join("clean"), &tokens, &options)?;
-    let layered = loaded(&directory.join("layered"), &tokens, &options)?;
+    let layered = linked(&clean, &directory.join("layered"), &options)?;
     for entries in LAYERS {
         change(&layered, &tokens, &mut random, entries, BATCH)?;
         layered.flush()?;
@@ -101,72 +107,92 @@ fn handles(store: &Store, rounds: usize) {
     run_in_turns(&mut workloads, rounds);
 }
 
-/// Lookups of one thread, each from a snapshot of its own, while another one commits without
-/// pause, durably, six tokens at a time, and while it does not.
-fn beside_a_writer(store: &Store, tokens: &[TokenId], rounds: usize) {
-    let mut random = Random::new("beside", 1);
-    let mut commits = 0;
-    let mut of = [Vec::new(), Vec::new()];
-    for round in 0..=rounds {
-        for is_written in [false, true] {
-            let stops = AtomicBool::new(false);
-            let timed = std::thread::scope(|scope| {
-                let writer = is_written.then(|| {
-                    let mut random = Random::new("writer", round as u64);
-                    let stops = &stops;
-                    scope.spawn(move || {
-                        let mut commits = 0;
-                        while !stops.load(Ordering::Relaxed) {
-                            let mut batch = Batch::new();
-                            for _ in 0..6 {
-                                batch.put(random.token(), BlockTime::new(random.bytes().into(), 9));
-                            }
-                            store.commit(&batch).expect("a commit");
-                            commits += 1;
-                        }
-                        commits
-                    })
-                });
-                let timed = time_lookups(store, tokens, &mut random);
-                stops.store(true, Ordering::Relaxed);
-                commits += writer.map_or(0, |writer| writer.join().expect("a writer"));
-                timed
-            });
-            if round > 0 {
-                of[usize::from(is_written)].push(timed);
+/// What another thread does while lookups are timed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// Writes as many bytes to a file as a commit does, and waits until they are on disk: what
+    /// the machine's syncs alone take from a reader.
+    Syncs,
+    Commits(Durability),
+}
+
+impl Beside {
+    const ALL: [(&str, Self); 4] = [
+        ("nothing", Self::Nothing),
+        ("a file written and synced", Self::Syncs),
+        ("durable commits", Self::Commits(Durability::Synced)),
+        ("buffered commits", Self::Commits(Durability::Buffered)),
+    ];
+
+    /// Until it is to stop; how often it was done.
+    fn run(self, store: &Store, random: &mut Random, stops: &AtomicBool) -> u64 {
+        let mut file = tempfile::tempfile_in(store.path()).expect("a file");
+        let mut done = 0;
+        while self != Self::Nothing && !stops.load(Ordering::Relaxed) {
+            if let Self::Commits(durability) = self {
+                let mut batch = Batch::new();
+                for _ in 0..SMALL_BATCH {
+                    batch.put(random.token(), BlockTime::new(random.bytes().into(), 9));
+                }
+                store.commit_with(&batch, durability).expect("a commit");
+            } else {
+                file.write_all(&[0; SMALL_BATCH * Record::LEN]).expect("bytes written");
+                file.sync_data().expect("a sync");
             }
+            done += 1;
         }
-    }
-    println!(
-        "lookups beside a writer that commits without pause ({commits} commits, of which the last delta has {})",
-        store.stat().delta
-    );
-    println!("aims: p99 at most 2 x, throughput at least 0.8 x");
-    let median = |timed: &[Timed], of: fn(&Timed) -> Duration| {
-        let mut times: Vec<_> = timed.iter().map(of).collect();
-        times.sort_unstable();
-        times[times.len() / 2].as_nanos() as f64
-    };
-    let [without, with] = &of;
-    for (name, figure) in [
-        ("p50", (|timed: &Timed| timed.p50) as fn(&Timed) -> Duration),
-        ("p99", |timed| timed.p99),
-        ("p99.9", |timed| timed.p999),
-        ("all", |timed| timed.all),
-    ] {
-        let (without, with) = (median(without, figure), median(with, figure));
-        println!(
-            "    {name:<10} {without:>12.0} ns without {with:>12.0} ns with {:>8.2} x",
-            with / without
-        );
+        done
     }
 }
 
+/// Lookups of one thread, each from a snapshot of its own, while another one commits without
+/// pause, six tokens at a time, and while it does not.
+fn beside_a_writer(store: &Store, tokens: &[TokenId], rounds: usize) {
+    let mut random = Random::new("beside", 1);
+    let mut all: [Vec<Timed>; Beside::ALL.len()] = Default::default();
+    for round in 0..=rounds {
+        for ((_, beside), all) in Beside::ALL.into_iter().zip(&mut all) {
+            let stops = AtomicBool::new(false);
+            let timed = std::thread::scope(|scope| {
+                let other = scope
+                    .spawn(|| beside.run(store, &mut Random::new("writer", round as u64), &stops));
+                let timed = time_lookups(store, tokens, &mut random);
+                stops.store(true, Ordering::Relaxed);
+                Timed { beside: other.join().expect("what is beside"), ..timed }
+            });
+            if round > 0 {
+                all.push(timed);
+            }
+        }
+    }
+    println!("lookups, each from a snapshot of its own, beside what another thread does");
+    println!("without pause; aims beside durable commits: p99 at most 2 x, all at most 1.25 x");
+    println!("    {:<28} {:>10} {:>17} {:>17} {:>17}", "", "done", "p50", "p99", "all");
+    let median = |timed: &[Timed], of: fn(&Timed) -> f64| {
+        let mut figures: Vec<_> = timed.iter().map(of).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    for ((name, _), timed) in Beside::ALL.iter().zip(&all) {
+        print!("    {name:<28} {:>10}", median(timed, |timed| timed.beside as f64));
+        let figures: [fn(&Timed) -> f64; 3] =
+            [|timed| timed.p50, |timed| timed.p99, |timed| timed.all];
+        for figure in figures {
+            let (figure, without) = (median(timed, figure), median(&all[0], figure));
+            print!(" {figure:>7.0} ns {:>5.2} x", figure / without);
+        }
+        println!();
+    }
+    println!("    the delta has {} entries in the end", store.stat().delta);
+}
+
+/// Nanoseconds a lookup, and how often something was done beside.
 struct Timed {
-    p50: Duration,
-    p99: Duration,
-    p999: Duration,
-    all: Duration,
+    p50: f64,
+    p99: f64,
+    all: f64,
+    beside: u64,
 }
 
 fn time_lookups(store: &Store, tokens: &[TokenId], random: &mut Random) -> Timed {
@@ -176,10 +202,9 @@ fn time_lookups(store: &Store, tokens: &[TokenId], random: &mut Random) -> Timed
     for token in &tokens {
         let start = Instant::now();
         drop(black_box(store.snapshot().get(token)));
-        times.push(start.elapsed());
+        times.push(start.elapsed().as_nanos() as f64);
     }
-    let all = start.elapsed();
-    times.sort_unstable();
-    let quantile = |per_mille: usize| times[times.len() * per_mille / 1_000];
-    Timed { p50: quantile(500), p99: quantile(990), p999: quantile(999), all }
+    let all = start.elapsed().as_nanos() as f64 / TIMED as f64;
+    times.sort_by(f64::total_cmp);
+    Timed { p50: times[TIMED / 2], p99: times[TIMED * 99 / 100], all, beside: 0 }
 }

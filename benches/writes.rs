@@ -13,7 +13,7 @@ use ringstore::testing::random::Random;
 use ringstore::{
     Batch, BlockTime, Durability, Options, PeerId, ReDbTokens, Result, Store, TokenId,
 };
-use stores::{change, loaded, scan_up};
+use stores::{change, linked, loaded, scan_up};
 use turns::{Arguments, Workload, run_in_turns};
 
 mod stores;
@@ -143,7 +143,7 @@ fn fill(store: &Store, entries: usize) -> Result<()> {
 /// What reads cost above a store with and without a delta.
 fn reads(directory: &Path, tokens: &[TokenId], rounds: usize) -> Result<()> {
     let clean = loaded(&directory.join("clean"), tokens, &Options::new())?;
-    let store = loaded(&directory.join("changed"), tokens, &Options::new())?;
+    let store = linked(&clean, &directory.join("changed"), &Options::new())?;
     let mut random = Random::new("changes", 1);
     change(&store, tokens, &mut random, DELTA, COMMIT_TOKENS)?;
     let stat = store.stat();

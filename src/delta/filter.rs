@@ -7,6 +7,9 @@
 //! number of records of the bottom layer with smaller tokens. So one access to memory
 //! rules out nearly every token, and nearly every match of a walk.
 //!
+//! Rows are short, as there are few entries in a short one, and a walk asks about many at a
+//! time. So the bits of a suffix in 64 rows lie together, in one word.
+//!
 //! Positions and not leading bits of the keys make the rows, as the former are spread
 //! evenly whatever the keys are.
 //!
@@ -17,18 +20,18 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::search::simd::prefetch;
 use crate::token::SUFFIXES;
 
-const WORD_BITS: usize = 64;
+/// Rows whose bits of a suffix are a word.
+const BLOCK_ROWS: usize = u64::BITS as usize;
 
-/// A row: 1,024 bits, two cache lines.
-const ROW_WORDS: usize = SUFFIXES / WORD_BITS;
+/// Positions of a row at the least, and rows at the most: two mebibytes.
+const ROW_POSITIONS_MIN: usize = 64;
+const ROWS_MAX: usize = 1 << 14;
 
-/// Rows at the most: half a mebibyte.
-const ROWS_MAX: usize = 4_096;
-
-/// A range of positions over more rows than this is not looked at.
-const ROWS_LOOKED_AT: usize = 16;
+/// A range of positions over more blocks than this is not looked at.
+const BLOCKS_LOOKED_AT: usize = 4;
 
 /// Fixed-point digits of the factor from positions to rows.
 const FRACTION_BITS: u32 = 32;
@@ -36,6 +39,7 @@ const FRACTION_BITS: u32 = 32;
 /// The bitmap; see above.
 #[derive(Debug)]
 pub(crate) struct Filter {
+    /// Of each block of rows a word for each suffix.
     words: Box<[AtomicU64]>,
     base_len: usize,
     /// Rows for each position, in 2^-32.
@@ -47,9 +51,10 @@ impl Filter {
     pub(crate) fn new(base_len: usize) -> Self {
         // Tokens above the last record have a position of their own.
         let positions = base_len.saturating_add(1);
-        let rows = positions.min(ROWS_MAX);
+        let rows = positions.div_ceil(ROW_POSITIONS_MIN).min(ROWS_MAX);
         let scale = (rows << FRACTION_BITS) / positions;
-        Self { words: (0..rows * ROW_WORDS).map(|_| AtomicU64::new(0)).collect(), base_len, scale }
+        let words = rows.div_ceil(BLOCK_ROWS) * SUFFIXES;
+        Self { words: (0..words).map(|_| AtomicU64::new(0)).collect(), base_len, scale }
     }
 
     /// The row of a position; never descends from one position to a larger one.
@@ -59,21 +64,20 @@ impl Filter {
         (base_position.min(self.base_len) * self.scale) >> FRACTION_BITS
     }
 
-    /// The word of a suffix in a row, and the bit in it.
+    /// The bits of a suffix in a block of rows.
     #[inline]
-    fn word(&self, row: usize, suffix: u16) -> Option<(&AtomicU64, u64)> {
-        let suffix = usize::from(suffix);
-        let word = self.words.get(row * ROW_WORDS + suffix / WORD_BITS)?;
-        Some((word, 1 << (suffix % WORD_BITS)))
+    fn word(&self, block: usize, suffix: u16) -> Option<&AtomicU64> {
+        self.words.get(block * SUFFIXES + usize::from(suffix))
     }
 
     /// An entry with this suffix will be there, and so many records of the bottom layer
     /// have smaller tokens.
     pub(crate) fn insert(&self, suffix: u16, base_position: usize) {
+        let row = self.row(base_position);
         if usize::from(suffix) < SUFFIXES
-            && let Some((word, bit)) = self.word(self.row(base_position), suffix)
+            && let Some(word) = self.word(row / BLOCK_ROWS, suffix)
         {
-            word.fetch_or(bit, Ordering::Relaxed);
+            word.fetch_or(1 << (row % BLOCK_ROWS), Ordering::Relaxed);
         }
     }
 
@@ -82,24 +86,35 @@ impl Filter {
         self.words.iter().for_each(|word| word.store(u64::MAX, Ordering::Relaxed));
     }
 
+    /// Brings near what says so of a suffix at and around a base position.
+    #[inline]
+    pub(crate) fn prefetch(&self, suffix: u16, base_position: usize) {
+        let block = self.row(base_position) / BLOCK_ROWS;
+        prefetch(&self.words, block * SUFFIXES + usize::from(suffix));
+    }
+
     /// Whether there may be an entry with this suffix at one of these base positions.
     #[inline]
     pub(crate) fn may_hold(&self, suffix: u16, base_positions: RangeInclusive<usize>) -> bool {
         if usize::from(suffix) >= SUFFIXES || base_positions.is_empty() {
             return false;
         }
-        let rows = self.row(*base_positions.start())..=self.row(*base_positions.end());
-        rows.end() - rows.start() >= ROWS_LOOKED_AT
-            || rows.into_iter().any(|row| match self.word(row, suffix) {
-                Some((word, bit)) => word.load(Ordering::Relaxed) & bit != 0,
-                None => false,
-            })
+        let (first, last) = (self.row(*base_positions.start()), self.row(*base_positions.end()));
+        let (first_block, last_block) = (first / BLOCK_ROWS, last / BLOCK_ROWS);
+        let holds = |block| {
+            let bits = self.word(block, suffix).map_or(0, |word| word.load(Ordering::Relaxed));
+            let start = if block == first_block { first % BLOCK_ROWS } else { 0 };
+            let end = if block == last_block { last % BLOCK_ROWS } else { BLOCK_ROWS - 1 };
+            bits & (u64::MAX << start) & (u64::MAX >> (BLOCK_ROWS - 1 - end)) != 0
+        };
+        last_block - first_block >= BLOCKS_LOOKED_AT || (first_block..=last_block).any(holds)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::random::Random;
 
     const LENS: [usize; 8] = [0, 1, 2, 100, ROWS_MAX - 1, ROWS_MAX, 10_000_000, 1 << 40];
 
@@ -117,10 +132,9 @@ mod tests {
                     }
                     let all = || 0..=usize::MAX;
                     assert!(!filter.may_hold(suffix + 1024, all()), "no suffix");
-                    let few = len.min(10);
                     for other in (0..1_024).filter(|other| *other != suffix) {
                         assert!(!filter.may_hold(other, position..=position), "{other}");
-                        assert!(len > few || !filter.may_hold(other, all()), "{other}");
+                        assert!(len > 10 || !filter.may_hold(other, all()), "{other}");
                     }
                 }
             }
@@ -131,7 +145,7 @@ mod tests {
     fn what_is_a_stretch_away_is_ruled_out() {
         for len in LENS {
             // As long as a row, or a little more where the factor is rounded much.
-            let stretch = len / ROWS_MAX / 8 * 9 + 2;
+            let stretch = (len / ROWS_MAX).max(ROW_POSITIONS_MIN) / 8 * 9 + 2;
             let filter = Filter::new(len);
             let position = len / 2;
             filter.insert(7, position);
@@ -145,9 +159,27 @@ mod tests {
                 assert!(above - position < stretch || !filter.may_hold(7, above..=end), "{len}");
             }
         }
+        // Of 610 positions a row, 39,062 a block.
         let filter = Filter::new(10_000_000);
-        assert!(filter.may_hold(7, 0..=10_000_000) && filter.may_hold(7, 0..=40_000));
-        assert!(!filter.may_hold(7, 0..=30_000) && !filter.may_hold(7, 30_000..=60_000));
+        assert!(filter.may_hold(7, 0..=10_000_000) && filter.may_hold(7, 30_000..=180_000));
+        assert!(!filter.may_hold(7, 0..=150_000) && !filter.may_hold(7, 40_000..=190_000));
+    }
+
+    #[test]
+    fn a_range_holds_what_a_position_in_it_holds() {
+        let mut random = Random::new("ranges", 1);
+        for len in [5_000, 10_000_000] {
+            for _ in 0..2_000 {
+                let filter = Filter::new(len);
+                let position = random.below(len as u64) as usize;
+                filter.insert(7, position);
+                let start = random.below(len as u64) as usize;
+                let end = start + random.below(len as u64 / 200) as usize;
+                let row_of_it = |at: usize| filter.row(at) == filter.row(position);
+                let holds = (start..=end).contains(&position) || row_of_it(start) || row_of_it(end);
+                assert_eq!(filter.may_hold(7, start..=end), holds, "{position} in {start}..={end}");
+            }
+        }
     }
 
     #[test]
@@ -174,7 +206,7 @@ mod tests {
     fn memory_is_bounded() {
         for len in LENS {
             let bytes = size_of_val(&*Filter::new(len).words);
-            assert!(bytes <= (512 << 10), "{bytes} bytes for {len}");
+            assert!(bytes <= (2 << 20), "{bytes} bytes for {len}");
         }
     }
 }

@@ -117,16 +117,23 @@ impl Outline {
         suffixes::nearest(&self.suffixes, positions, direction, suffix)
     }
 
-    /// What an entry did to what lies below.
+    /// The number of records of the bottom layer with smaller tokens than an entry has, and
+    /// what it did to what lies below.
     #[inline]
-    pub(crate) fn kind(&self, position: usize) -> Option<Kind> {
-        let through = self.tokens_before(position.checked_add(1)?);
-        self.entries.get(position)?;
-        Some(match through - self.tokens_before(position) {
+    pub(crate) fn entry(&self, position: usize) -> Option<(usize, Kind)> {
+        let entry = self.entries.get(position)?;
+        let kind = match i64::from(entry.tokens_through) - self.tokens_before(position) {
             1.. => Kind::Fresh,
             0 => Kind::Update,
             ..0 => Kind::Tombstone,
-        })
+        };
+        Some((entry.base_position as usize, kind))
+    }
+
+    /// What an entry did to what lies below.
+    #[inline]
+    pub(crate) fn kind(&self, position: usize) -> Option<Kind> {
+        Some(self.entry(position)?.1)
     }
 
     /// By how many tokens the first `count` entries change the number of tokens.

@@ -17,5 +17,5 @@ pub(crate) fn prefetch<T>(items: &[T], at: usize) {
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = byte;
+    let _ = item;
 }

@@ -90,6 +90,9 @@ impl View {
             self.base.prefetch_matches(found.position, direction, &suffixes[first..end]);
             first = end;
         }
+        for &suffix in suffixes {
+            self.filter.prefetch(suffix, found.position);
+        }
         let base = Side::Below.of(found)..Side::Above.of(found);
         let ranks = self.total(base.start, below)..self.total(base.end, through);
         let origin = Origin { base, parts };
@@ -283,15 +286,20 @@ impl View {
         entry: Entry,
     ) -> Result<bool> {
         let Entry { token, part, position } = entry;
-        let found = self.base.find(&token)?;
+        let outline = self.parts[part].outline();
+        let below = match outline.and_then(|outline| outline.base_position(position)) {
+            Some(below) => below,
+            None => self.base.find(&token)?.position,
+        };
         let base = &mut reached.base;
         match direction {
             Direction::Up => {
-                base.start = Side::Above.of(found).clamp(base.start, base.end);
+                let is_there = self.base.record(below)?.is_some_and(|base| base.token == token);
+                base.start = (below + usize::from(is_there)).clamp(base.start, base.end);
                 ahead[part].start = position + 1;
             }
             Direction::Down => {
-                base.end = Side::Below.of(found).clamp(base.start, base.end);
+                base.end = below.clamp(base.start, base.end);
                 ahead[part].end = position;
             }
         }
