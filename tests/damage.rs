@@ -1,12 +1,14 @@
 //! Files that are not what was written: the right answer or a typed error, each time.
 
 use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ringstore::testing::keys::{KeyFamily, with_values};
 use ringstore::testing::oracle::Oracle;
 use ringstore::{
-    BlockTime, Error, LoadOptions, Options, PeerId, Record, Result, Store, TokenId, Verification,
+    Batch, BlockTime, Error, LoadOptions, Options, PeerId, Record, Result, Store, TokenId,
+    Verification,
 };
 use tempfile::TempDir;
 
@@ -154,6 +156,41 @@ fn any_flipped_byte_of_crowded_keys_gives_right_answers_or_errors() {
 #[test]
 fn any_flipped_byte_of_layers_gives_right_answers_or_errors() {
     flip_bytes(&layered(), 7);
+}
+
+/// Whoever flushed a layer knows all of it without reading it. What is read is what is in the
+/// file, though, and so it is checked.
+#[test]
+fn a_byte_flipped_in_a_layer_just_flushed_is_found_by_every_read() {
+    let Sample { directory, oracle } = sample(KeyFamily::Uniform.generate(20_000, 3));
+    let path = directory.path().join("store");
+    let store = Store::open(&path, &Options::new()).unwrap();
+    // Far from each other, so that none has to be compared with the next.
+    let tokens: Vec<_> = oracle.tokens.keys().step_by(20).collect();
+    let mut batch = Batch::new();
+    for token in &tokens {
+        batch.put(**token, BlockTime::new(1u64.into(), 2));
+    }
+    store.commit(&batch).unwrap();
+    store.flush().unwrap();
+    assert_eq!(store.stat().layers, 2);
+    // Not at an end, which was read to be opened.
+    let token = *tokens[500];
+    let names = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+    let newest = names.filter(|path| path.extension().is_some_and(|it| it == "seg")).max().unwrap();
+    let bytes = fs::read(&newest).unwrap();
+    let at = bytes.windows(32).position(|window| window == token.0).unwrap();
+    // In the block that the token maps to, and in place, as the store has the file mapped.
+    fs::set_permissions(&newest, fs::Permissions::from_mode(0o600)).unwrap();
+    let file = fs::File::options().write(true).open(&newest).unwrap();
+    file.write_all_at(&[bytes[at + 40] ^ 1], at as u64 + 40).unwrap();
+    let snapshot = store.snapshot();
+    assert!(matches!(snapshot.get(&token), Err(Error::Damaged(_))));
+    let (all, below) = (|| snapshot.range(..), || snapshot.range(..=token));
+    assert!(matches!(all().find(Result::is_err), Some(Err(Error::Damaged(_)))));
+    assert!(matches!(below().next_back(), Some(Err(Error::Damaged(_)))));
+    assert!(matches!(all().try_fold(0, |sum, item| item.map(|_| sum + 1)), Err(Error::Damaged(_))));
+    assert!(snapshot.slices(..).any(|slice| slice.is_err()));
 }
 
 #[test]

@@ -99,12 +99,15 @@ pub fn written_stores() -> [Written; 4] {
         disk.fail(Fault::at_operation(disk.operations()));
         (1..5).try_for_each(|time| store.put(&token(time as usize + 50), value(time)))
     };
-    [
+    let stores = [
         written(&[], &few),
         written(&[0, 1, 2, 3, 30, 31], &kinds),
         written(&[], &taken_over),
         written(&[60, 70], &several),
-    ]
+    ];
+    let logs = stores.each_ref().map(|store| store.logs.len());
+    assert_eq!(logs, [1, 1, 1, 2], "logs of the stores");
+    stores
 }
 
 /// A store of some tokens that are loaded, and of what is done to it then.

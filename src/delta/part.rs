@@ -140,9 +140,9 @@ impl Part {
     #[inline]
     pub(crate) fn check_records(&self, positions: &Range<usize>) -> Result<()> {
         match self {
-            Self::Layer(layer, None) => layer.check_records(positions),
-            // The others are in memory, or were read when what is known of them was made.
-            Self::Image(..) | Self::Layer(..) | Self::Union(_) => Ok(()),
+            Self::Layer(layer, _) => layer.check_records(positions),
+            // In memory, or read, and so checked, when the union was made of them.
+            Self::Image(..) | Self::Union(_) => Ok(()),
         }
     }
 
