@@ -118,8 +118,8 @@ impl Options {
     }
 
     /// Sets how many entries the delta has at the most, but for what a single batch adds: as
-    /// many are flushed to a layer. They take about 100 bytes of memory each, and as much
-    /// again while they are flushed.
+    /// many are flushed to a layer. They take 150 to 400 bytes of memory each, fewer the more
+    /// there are; those that are flushed are kept beside the next ones until that is done.
     #[must_use]
     pub fn delta_entries(mut self, entries: usize) -> Self {
         self.delta_entries = entries.max(1);
