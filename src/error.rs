@@ -51,11 +51,20 @@ pub enum Error {
     },
 
     /// The directory is missing, or is not a store.
-    #[error("{} is not a ringstore: {found}; create one with `create` or `ringstore load`", path.display())]
+    #[error("{} is not a ringstore: {found}; create one with `Store::create`, or with `ringstore load`", path.display())]
     NotAStore {
         /// The directory.
         path: PathBuf,
         /// What was found in its place.
+        found: &'static str,
+    },
+
+    /// A reader's directory holds something else by now than what it read there.
+    #[error("{} is not the store that was opened: {found}; open it anew", path.display())]
+    Replaced {
+        /// The directory.
+        path: PathBuf,
+        /// What is there.
         found: &'static str,
     },
 

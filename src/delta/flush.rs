@@ -68,9 +68,9 @@ impl Flush {
     ) -> Result<Vec<Outlined>> {
         let base = self.layers.base();
         if self.takes_base {
-            let mut over = OverBase::new(base);
+            let mut over = OverBase::new(base, &self.parts);
             let mut visit = |record: &Record| visit(record, Kind::Fresh);
-            merge(base, &self.parts, &mut |entry, _| over.push(&entry, &mut visit))?;
+            merge(base, &self.parts, &mut |entry, source| over.push(&entry, source, &mut visit))?;
             over.finish(&mut visit)?;
             return Ok(Vec::new());
         }

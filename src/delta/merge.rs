@@ -5,12 +5,14 @@
 //! base nothing is compared: each entry knows where it lies there, so the base's records
 //! between two entries go over as they are.
 
+use std::fmt::Display;
+
 use super::entry::Entry;
-use super::part::Part;
+use super::part::{MEMORY, Part};
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, Merged};
 use crate::segment::layer::Layer;
-use crate::token::{Record, TokenId};
+use crate::token::Record;
 
 /// Records of a part that are looked at at a time.
 const RUN_RECORDS: usize = 4_096;
@@ -50,7 +52,11 @@ pub(super) fn merge(
                 Some((newer, source)) => match newer.kind.over(kind) {
                     Merged::Entry(kind) => Some((Entry { kind, ..newer }, source)),
                     Merged::Nothing => None,
-                    Merged::Impossible => return Err(impossible(record, kind, newer.kind)),
+                    Merged::Impossible => {
+                        let expected = format!("what can follow {kind:?} for {}", record.token);
+                        let found = format!("{:?}", newer.kind);
+                        return Err(kinds_damage(parts, source, &expected, found));
+                    }
                 },
             };
             cursor.advance()?;
@@ -69,26 +75,30 @@ pub(super) fn merge(
 /// What entries come to that lie above the base, in order, and the base.
 pub(super) struct OverBase<'a> {
     base: &'a Layer,
+    /// Where the entries come from.
+    parts: &'a [Part],
     /// Records of the base before this one were given.
     position: usize,
 }
 
 impl<'a> OverBase<'a> {
-    pub(super) fn new(base: &'a Layer) -> Self {
-        Self { base, position: 0 }
+    pub(super) fn new(base: &'a Layer, parts: &'a [Part]) -> Self {
+        Self { base, parts, position: 0 }
     }
 
     /// Gives all records up to the next entry's, and that.
     pub(super) fn push(
         &mut self,
         entry: &Entry,
+        source: Source,
         visit: &mut dyn FnMut(&Record) -> Result<()>,
     ) -> Result<()> {
         self.pass_to(entry.base_position, visit)?;
         if entry.kind != Kind::Fresh {
             let token = &entry.record.token;
             if self.base.record(self.position)?.is_none_or(|record| record.token != *token) {
-                return Err(not_there(token));
+                let expected = format!("token {token} in the bottom layer");
+                return Err(kinds_damage(self.parts, source, &expected, "no such token"));
             }
             self.position += 1;
         }
@@ -176,16 +186,18 @@ fn next<'a>(cursors: &[Cursor<'a>]) -> Option<Next<'a>> {
     smallest
 }
 
+/// Damage to the kinds of the part that an entry comes from.
 #[cold]
-fn impossible(record: &Record, older: Kind, newer: Kind) -> Error {
-    damaged(format!("what can follow {older:?} for token {}", record.token), format!("{newer:?}"))
-}
-
-#[cold]
-fn not_there(token: &TokenId) -> Error {
-    damaged(format!("token {token} in the bottom layer"), "no such token".into())
-}
-
-fn damaged(expected: String, found: String) -> Error {
-    Error::from(Damage { path: "memory".into(), part: "kinds", offset: 0, expected, found })
+fn kinds_damage(parts: &[Part], source: Source, expected: &str, found: impl Display) -> Error {
+    let layer = parts.get(source.part).and_then(Part::layer);
+    match layer.and_then(|layer| layer.kinds_damage(source.position, expected, &found)) {
+        Some(error) => error,
+        None => Error::from(Damage {
+            path: MEMORY.into(),
+            part: "kinds",
+            offset: 0,
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }),
+    }
 }

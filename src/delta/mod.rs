@@ -34,7 +34,7 @@ use self::flush::{Flush, Flushed};
 use self::image::Image;
 use self::layers::{Layers, look_below, outline, outlined};
 use self::merge::merge;
-use self::part::{Part, newest};
+use self::part::{MEMORY, Part, newest};
 use crate::error::Result;
 use crate::format::kinds::{Kind, Merged};
 use crate::io::map::Bytes;
@@ -306,6 +306,3 @@ fn memory_layer(entries: &[Entry]) -> Result<Option<Layer>> {
     let segment = Segment::open(Bytes::Owned(file.take()), Path::new(MEMORY), Verification::Never)?;
     Ok(Some(Layer::new(vec![segment])))
 }
-
-/// Where a segment in memory is, for messages.
-const MEMORY: &str = "memory";

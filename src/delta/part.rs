@@ -13,6 +13,9 @@ use crate::segment::find::Found;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
+/// Where what is in no file is, for messages.
+pub(super) const MEMORY: &str = "memory";
+
 /// Entries in the order of their tokens, each of which says what it did to what lies
 /// below. Positions count them from 0.
 ///

@@ -8,16 +8,22 @@ use super::disk::RealDisk;
 use super::map::Bytes;
 use super::{Disk, DiskFile};
 
-/// What was done, and which call is to fail, counted from 0.
+/// What was done, and what is to fail.
 #[derive(Default)]
 pub(crate) struct Watch {
     pub(crate) calls: Vec<String>,
+    /// Which call is to fail, counted from 0.
     pub(crate) fails_at: Option<usize>,
+    /// There is no room for files whose names end so.
+    pub(crate) no_room_for: Option<&'static str>,
 }
 
 impl Watch {
     fn call(watch: &Mutex<Self>, what: String) -> io::Result<()> {
         let mut watch = watch.lock().unwrap();
+        if watch.no_room_for.is_some_and(|end| what.ends_with(end)) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         watch.calls.push(what);
         match watch.fails_at {
             Some(at) if at + 1 == watch.calls.len() => Err(io::Error::other("made to fail")),

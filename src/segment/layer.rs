@@ -3,12 +3,13 @@
 //! Positions count the records of all segments, in order. Only the entries of a bottom
 //! layer are all fresh; those of any other say what they did to the layers below.
 
+use std::fmt::Display;
 use std::ops::Range;
 
 use super::find::Found;
 use super::reader::Segment;
 use crate::challenge::Direction;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::io::map::Bytes;
 use crate::token::{Record, TokenId};
@@ -95,6 +96,17 @@ impl Layer {
             Some((start, segment)) => segment.kind(position - start),
             None => Ok(Kind::Fresh),
         }
+    }
+
+    /// Damage to the kind of the entry at a position; `None` beyond the end.
+    pub(crate) fn kinds_damage(
+        &self,
+        position: usize,
+        expected: &str,
+        found: impl Display,
+    ) -> Option<Error> {
+        let (start, segment) = self.segment_at(position)?;
+        Some(segment.kinds_damage(position - start, expected, found))
     }
 
     /// By how many tokens the first `position` entries change the number of tokens of

@@ -210,9 +210,19 @@ impl<B: AsRef<[u8]>> Segment<B> {
             return Ok(Kind::Fresh);
         }
         let (line, place) = (position / KINDS_PER_LINE, position % KINDS_PER_LINE);
-        self.kinds_line(line)?.kind(place).ok_or_else(|| {
-            self.damage(SectionId::Kinds, line * KINDS_LINE_LEN, "kinds", "bits of no kind")
-        })
+        self.kinds_line(line)?
+            .kind(place)
+            .ok_or_else(|| self.kinds_damage(position, "kinds", "bits of no kind"))
+    }
+
+    /// Damage to the kind of the entry at a position.
+    pub(crate) fn kinds_damage(
+        &self,
+        position: usize,
+        expected: &str,
+        found: impl std::fmt::Display,
+    ) -> Error {
+        self.damage(SectionId::Kinds, position / KINDS_PER_LINE * KINDS_LINE_LEN, expected, found)
     }
 
     /// By how many tokens the first `position` entries change the number of tokens

@@ -1,28 +1,28 @@
 //! What a flush does, and what happens when it cannot.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileExt;
 
 use super::monitor::Background;
 use super::*;
 use crate::compact::policy::LAYERS_MAX;
 use crate::format::names::{is_log, is_segment};
+use crate::io::watched::WatchedDisk;
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
 use crate::testing::sim::{Effect, Fault, SimDisk};
 
 /// A delta that is full after so many entries, flushed by whoever fills it.
-const ENTRIES: usize = 40;
+pub(super) const ENTRIES: usize = 40;
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options::new().delta_entries(ENTRIES).inline()
 }
 
-fn value(time: u64) -> BlockTime {
+pub(super) fn value(time: u64) -> BlockTime {
     BlockTime::new(time.into(), time)
 }
 
-fn put(tokens: &[TokenId], time: u64) -> Batch {
+pub(super) fn put(tokens: &[TokenId], time: u64) -> Batch {
     let mut batch = Batch::new();
     for token in tokens {
         batch.put(*token, value(time));
@@ -30,7 +30,7 @@ fn put(tokens: &[TokenId], time: u64) -> Batch {
     batch
 }
 
-fn contents(store: &Store) -> BTreeMap<TokenId, BlockTime> {
+pub(super) fn contents(store: &Store) -> BTreeMap<TokenId, BlockTime> {
     store.snapshot().range(..).collect::<Result<_>>().unwrap()
 }
 
@@ -208,6 +208,49 @@ fn no_room_for_a_layer_and_then_room() {
     }
 }
 
+/// The same while threads wait for room: each of them is told, and goes on when there is some.
+#[test]
+fn no_room_while_others_wait_for_it() {
+    const THREADS: usize = 4;
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::create(directory.path(), &Options::new()).unwrap());
+    let (disk, watch) = WatchedDisk::new(directory.path());
+    let store = Store::open_on(disk, &Options::new().delta_entries(ENTRIES)).unwrap();
+    let tokens = KeyFamily::Uniform.generate(THREADS * 3 * ENTRIES, 1);
+    watch.lock().unwrap().no_room_for = Some(".seg.tmp");
+    let all_were_told = std::sync::Barrier::new(THREADS + 1);
+    let commit_all = |tokens: &[TokenId]| {
+        let mut times = 0;
+        for token in tokens {
+            while let Err(error) = store.put(token, value(1)) {
+                assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+                assert_eq!(store.snapshot().get(token).unwrap(), None);
+                times += 1;
+                if times == 1 {
+                    all_were_told.wait();
+                }
+            }
+        }
+        assert!(times > 0);
+    };
+    std::thread::scope(|scope| {
+        for tokens in tokens.chunks(3 * ENTRIES) {
+            scope.spawn(|| commit_all(tokens));
+        }
+        all_were_told.wait();
+        // No more than two full deltas, and what one commit of each may add.
+        let stat = store.stat();
+        assert!((2 * ENTRIES..=2 * ENTRIES + THREADS).contains(&(stat.tokens as usize)));
+        assert_eq!((stat.flushes, stat.layers), (0, 0));
+        watch.lock().unwrap().no_room_for = None;
+    });
+    assert_eq!(contents(&store).into_keys().collect::<Vec<_>>(), tokens);
+    store.flush().unwrap();
+    let stat = store.stat();
+    assert_eq!((stat.delta, stat.background), (0, Background::Idle));
+    store.close().unwrap();
+}
+
 /// Whoever closes the store hears of a flush that failed, as nobody else may; nothing is
 /// lost.
 #[test]
@@ -240,109 +283,75 @@ fn a_batch_larger_than_everything() {
     assert_eq!(contents(&store).into_keys().collect::<Vec<_>>(), tokens);
 }
 
-/// A store that is opened for reading at every step of what flushes do sees a state that
-/// there was; and from there on, what came to be.
+/// Whichever call of a flush fails: what it says is what it did, and the store can be
+/// opened again with all that was committed.
 #[test]
-fn a_reader_at_every_step_of_a_flush() {
-    let disk = SimDisk::new();
-    let store = disk.create_store(&options()).unwrap();
-    let tokens = KeyFamily::Uniform.generate(3 * ENTRIES, 1);
-    let mut states = vec![contents(&store)];
-    let mut numbers = vec![0..=0; disk.operations()];
-    for (number, tokens) in tokens.chunks(9).enumerate() {
-        let before = states.len() - 1;
-        store.commit(&put(tokens, number as u64)).unwrap();
-        states.push(contents(&store));
-        numbers.resize(disk.operations(), before..=states.len() - 1);
-    }
-    assert!(store.stat().flushes > 1);
-    for (moment, allowed) in numbers.into_iter().enumerate() {
-        let reader = match disk.killed(moment).open_read_only(&Options::new()) {
-            Err(Error::NotAStore { .. }) => {
-                assert_eq!(allowed, 0..=0);
-                continue;
+fn a_flush_says_what_became_of_it() {
+    let tokens = KeyFamily::Uniform.generate(ENTRIES, 1);
+    let (mut unknown, mut failed) = (0, 0);
+    for call in 0.. {
+        let disk = SimDisk::new();
+        let store = disk.create_store(&Options::new().inline()).unwrap();
+        store.commit(&put(&tokens, 1)).unwrap();
+        let at = disk.operations() + call;
+        disk.fail(Fault::at_operation(at));
+        let flushed = store.flush();
+        let was_reached = disk.operations() > at;
+        let closed = match flushed {
+            Ok(()) => store.close().err(),
+            Err(Error::Io { .. }) => {
+                failed += 1;
+                assert!(matches!(store.stat().background, Background::Failed(_)));
+                store.flush().unwrap();
+                store.close().err()
             }
-            opened => opened.unwrap(),
+            Err(Error::OutcomeUnknown { .. }) => {
+                unknown += 1;
+                assert!(matches!(store.flush(), Err(Error::Unwritable { .. })));
+                assert!(matches!(store.put(&tokens[0], value(2)), Err(Error::Unwritable { .. })));
+                store.close().err().filter(|error| !matches!(error, Error::OutcomeUnknown { .. }))
+            }
+            Err(other) => panic!("{}: {other:?}", disk.describe(at)),
         };
-        let found = contents(&reader);
-        assert!(allowed.clone().any(|number| states[number] == found), "moment {moment}");
-        assert!(!reader.refresh().unwrap());
+        assert!(closed.is_none(), "{}: {closed:?}", disk.describe(at));
+        disk.heal();
+        assert_eq!(contents(&disk.open_store(&options()).unwrap()).len(), ENTRIES);
+        if !was_reached {
+            break;
+        }
     }
+    assert!(unknown >= 3 && failed >= 5, "{unknown} {failed}");
 }
 
-/// A store that is read by others is refreshed over commits, logs, flushes and merges.
+/// Kinds that cannot follow one another are damage to a file that is named, though each file
+/// is what was written.
 #[test]
-fn a_reader_follows() {
-    let disk = SimDisk::new();
-    let store = disk.create_store(&options()).unwrap();
-    let (always, seldom) = (
-        disk.open_read_only(&Options::new()).unwrap(),
-        disk.open_read_only(&Options::new()).unwrap(),
-    );
-    let mut random = Random::new("follows", 1);
-    let tokens = KeyFamily::Uniform.generate(300, 1);
-    for round in 0..200 {
-        let mut batch = Batch::new();
-        for _ in 0..=random.below(12) {
-            batch.put(*random.pick(&tokens), value(round)).remove(*random.pick(&tokens));
-        }
-        store.commit_with(&batch, Durability::Buffered).unwrap();
-        let operations = disk.operations();
-        let before = always.snapshot();
-        let of_before = contents(&always);
-        always.refresh().unwrap();
-        assert!(!always.refresh().unwrap(), "nothing is new");
-        assert_eq!(contents(&always), contents(&store), "round {round}");
-        assert_eq!(always.snapshot().len(), store.snapshot().len());
-        assert!(before.range(..).map(|found| found.unwrap()).eq(of_before));
-        if round % 31 == 0 {
-            assert_eq!(seldom.refresh().unwrap(), round > 0 || !store.snapshot().is_empty());
-            assert_eq!(contents(&seldom), contents(&store));
-        }
-        assert_eq!(disk.operations(), operations, "a reader left a trace");
-        assert!(!store.refresh().unwrap(), "who writes has the newest");
-    }
-    let stat = always.stat();
-    assert!(stat.layers > 1 && stat.delta > 0, "{stat:?}");
-    assert!(matches!(always.flush(), Err(Error::Unwritable { .. })));
-    drop((store, always, seldom));
+fn kinds_that_cannot_be_name_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    store.commit(&put(&KeyFamily::Uniform.generate(ENTRIES, 1), 1)).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let disk = RealDisk::new(directory.path());
+    let contents = manifest::read(&disk).unwrap().unwrap();
+    let [layer] = &contents.layers[..] else { panic!("one layer") };
+    let layers = vec![layer.clone(); 3];
+    manifest::replace(&disk, &ManifestContents { layers, ..contents }).unwrap();
+    let opened = Store::open_read_only(directory.path(), &Options::new());
+    let Err(Error::Damaged(damage)) = opened else { panic!("{opened:?}") };
+    assert!(damage.path.starts_with(directory.path()), "{damage}");
+    assert!(damage.path.extension().is_some_and(|end| end == "seg"), "{damage}");
 }
 
-/// What a writer left that was killed in the middle of a commit is nothing new, however often
-/// it is looked at; and a commit that is half there becomes one when it is whole.
+/// Once a flush is done, nothing keeps the layers that it took but snapshots.
 #[test]
-fn a_reader_and_half_a_commit() {
-    let disk = SimDisk::new();
-    let store = disk.create_store(&Options::new()).unwrap();
-    let tokens = KeyFamily::Uniform.generate(200, 1);
-    store.commit(&put(&tokens[..10], 1)).unwrap();
-    let before = disk.operations();
-    store.commit(&put(&tokens, 2)).unwrap();
-    let log = |disk: &SimDisk| {
-        disk.files().into_iter().find(|(name, _)| is_log(name)).expect("there is a log")
-    };
-    let (name, first) = log(&disk.killed(before));
-    let (_, second) = log(&disk);
-    let end = second.iter().rposition(|byte| *byte != 0).unwrap();
-    for part in [512, 4_096, end / 2] {
-        let start = first.iter().rposition(|byte| *byte != 0).unwrap() / 512 * 512 + 512;
-        let mut half = first.clone();
-        half[start..start + part].copy_from_slice(&second[start..start + part]);
-        let directory = tempfile::tempdir().unwrap();
-        for (name, bytes) in disk.killed(before).files() {
-            std::fs::write(directory.path().join(name), bytes).unwrap();
-        }
-        let file = std::fs::OpenOptions::new().write(true).open(directory.path().join(&name));
-        let file = file.unwrap();
-        file.write_all_at(&half, 0).unwrap();
-        let reader = Store::open_read_only(directory.path(), &Options::new()).unwrap();
-        for _ in 0..3 {
-            assert!(!reader.refresh().unwrap());
-            assert_eq!(contents(&reader).len(), 10);
-        }
-        file.write_all_at(&second, 0).unwrap();
-        assert!(reader.refresh().unwrap());
-        assert_eq!(contents(&reader), contents(&store));
-        assert!(!reader.refresh().unwrap());
+fn nothing_is_pinned_after_a_flush() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(ENTRIES, 1);
+    for round in 0..100 {
+        store.commit_with(&put(&tokens, round), Durability::Buffered).unwrap();
+        store.flush().unwrap();
+        assert_eq!(store.stat().pinned_bytes, 0, "round {round}");
     }
 }

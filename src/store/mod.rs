@@ -14,6 +14,8 @@ mod layers;
 pub(crate) mod monitor;
 mod published;
 mod reader;
+#[cfg(test)]
+mod refreshes;
 mod resolve;
 pub(crate) mod stat;
 #[cfg(test)]
@@ -303,13 +305,16 @@ impl Store {
     /// A commit may be seen shortly before it is durable, and after a crash, which it did not
     /// survive, be gone. A store that is open for writing always has the newest.
     ///
+    /// After a flush it may say so though nothing was committed since.
+    ///
     /// Takes time in proportion to what was committed since; where logs were exchanged
     /// meanwhile, to what is in the new ones and in layers that are new.
     ///
     /// # Errors
     ///
-    /// Those of [`open_read_only`](Self::open_read_only). What was read before can be read
-    /// on.
+    /// [`Error::Replaced`] where the directory has another store by now, or an older state
+    /// of this one; those of [`open_read_only`](Self::open_read_only). What was read before
+    /// can be read on.
     pub fn refresh(&self) -> Result<bool> {
         match &self.inner.access {
             Access::Write(_) => Ok(false),

@@ -3,7 +3,7 @@
 //! A reader takes no lock and leaves no trace, so anything may change while it looks: what
 //! the manifest names may be gone, and a log half written. It reads the manifest, then what
 //! that names, and if something is not as it should be, looks whether there is another
-//! manifest by now. Only what is still so, with the same manifest, is damage.
+//! manifest by now. Only what is so twice, with one manifest all the while, is damage.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Reader {
         verification: Verification,
         monitor: Arc<Monitor>,
     ) -> Result<(Self, Recovery)> {
-        let read = read_all(disk, verification, &Layers::new(Vec::new())?)?;
+        let read = read_all(disk, verification, None, &Layers::new(Vec::new())?)?;
         monitor.set_logs(&read.state.contents.logs);
         let published = Arc::new(Published::new(read.view));
         let state = Mutex::new(read.state);
@@ -77,23 +77,18 @@ impl Reader {
         let contents = manifest::read(disk)?.ok_or_else(|| manifest::missing(disk))?;
         if contents == state.contents {
             match state.follow() {
-                Ok(Followed { commits: 0, end: TailEnd::Blank }) => return Ok(false),
-                Ok(Followed { end: TailEnd::Blank, .. }) => {
-                    drop(self.published.set(merged_and_frozen(&mut state.delta)?));
+                Ok(Followed::Nothing) => return Ok(false),
+                Ok(Followed::New { view, place }) => {
+                    drop(self.published.set(view));
                     self.published.tidy();
-                    state.shown = state.tail.as_ref().map(LogTail::place);
+                    state.shown = Some(place);
                     return Ok(true);
                 }
-                Ok(Followed { end: TailEnd::Other, .. }) | Err(Error::Damaged(_)) => {}
-                Err(error) => {
-                    state.tail = None;
-                    return Err(error);
-                }
+                Ok(Followed::Other) | Err(Error::Damaged(_)) => {}
+                Err(error) => return Err(error),
             }
         }
-        // Some of it may have been entered.
-        state.tail = None;
-        let read = read_all(disk, self.verification, state.delta.layers())?;
+        let read = read_all(disk, self.verification, Some(&state.contents), state.delta.layers())?;
         self.monitor.set_logs(&read.state.contents.logs);
         self.monitor.retire(state.delta.layers().all(), read.state.delta.layers().all());
         let is_new = read.state.contents != state.contents || read.state.shown != state.shown;
@@ -104,17 +99,28 @@ impl Reader {
     }
 }
 
-struct Followed {
-    commits: u64,
-    end: TailEnd,
+/// What came into the newest log.
+enum Followed {
+    Nothing,
+    /// All that there is now, and how far it goes.
+    New {
+        view: View,
+        place: FramePlace,
+    },
+    /// What only reading everything can tell.
+    Other,
 }
 
 impl State {
-    /// Enters what came into the newest log.
+    /// Enters what came into the newest log. After anything else than that, or nothing, all
+    /// is to be read anew: some of it may have been entered.
     fn follow(&mut self) -> Result<Followed> {
-        let Some(tail) = &mut self.tail else {
-            let end = if self.contents.logs.is_empty() { TailEnd::Blank } else { TailEnd::Other };
-            return Ok(Followed { commits: 0, end });
+        let Some(mut tail) = self.tail.take() else {
+            return Ok(if self.contents.logs.is_empty() {
+                Followed::Nothing
+            } else {
+                Followed::Other
+            });
         };
         let delta = &mut self.delta;
         let mut commits = 0;
@@ -123,14 +129,31 @@ impl State {
             commits += 1;
             replay_frame(delta, &path, offset, entries)
         })?;
-        Ok(Followed { commits, end })
+        let followed = match end {
+            TailEnd::Other => return Ok(Followed::Other),
+            TailEnd::Blank if commits == 0 => Followed::Nothing,
+            TailEnd::Blank => {
+                Followed::New { view: merged_and_frozen(delta)?, place: tail.place() }
+            }
+        };
+        self.tail = Some(tail);
+        Ok(followed)
     }
 }
 
-/// Reads all there is, but for the layers that are known already.
-fn read_all(disk: &dyn Disk, verification: Verification, known: &Layers) -> Result<Read> {
+/// Reads all there is, but for the layers that are known already, if it is what can have
+/// become of what was shown.
+fn read_all(
+    disk: &dyn Disk,
+    verification: Verification,
+    shown: Option<&ManifestContents>,
+    known: &Layers,
+) -> Result<Read> {
     let open: Vec<_> = known.all().cloned().collect();
     read_steadily(disk, |contents| {
+        if let Some(shown) = shown {
+            refuse_replaced(disk, shown, &contents)?;
+        }
         manifest::refuse_foreign(disk, &contents)?;
         refuse_older(disk, &contents)?;
         let layers = open_layers(disk, &contents, verification, &open)?;
@@ -144,23 +167,46 @@ fn read_all(disk: &dyn Disk, verification: Verification, known: &Layers) -> Resu
     })
 }
 
+/// Fails where the directory has another store by now, or an older state of this one, as
+/// when it was restored from a copy.
+fn refuse_replaced(
+    disk: &dyn Disk,
+    shown: &ManifestContents,
+    contents: &ManifestContents,
+) -> Result<()> {
+    let found = if contents.store_id != shown.store_id {
+        "there is another store in its place"
+    } else if contents.generation < shown.generation {
+        "there is an older state of it in its place"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Replaced { path: disk.path().to_path_buf(), found })
+}
+
 /// Reads what the manifest names, without keeping a writer from replacing it meanwhile:
-/// what is found damaged is read again, as long as the manifest changes, and once more if
-/// it does not.
+/// what is found damaged is read again, until it is so twice with one manifest all the
+/// while.
 pub(super) fn read_steadily<T>(
     disk: &dyn Disk,
     read: impl Fn(ManifestContents) -> Result<T>,
 ) -> Result<T> {
     let current = || manifest::read(disk)?.ok_or_else(|| manifest::missing(disk));
     let mut contents = current()?;
-    let mut is_again = false;
+    let mut was_damaged = false;
     loop {
-        match read(contents.clone()) {
-            Err(Error::Damaged(_)) if !is_again => {}
+        let damaged = match read(contents.clone()) {
+            Err(damaged @ Error::Damaged(_)) => damaged,
             done => return done,
-        }
+        };
         let now = current()?;
-        is_again = now == contents;
-        contents = now;
+        if now != contents {
+            contents = now;
+            was_damaged = false;
+        } else if was_damaged {
+            return Err(damaged);
+        } else {
+            was_damaged = true;
+        }
     }
 }

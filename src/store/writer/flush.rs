@@ -81,12 +81,19 @@ impl Writer {
         mut tries_again: bool,
     ) -> Result<MutexGuard<'a, State>> {
         loop {
+            if let Flushing::Failed(error) = &state.flushing
+                && !tries_again
+            {
+                return Err(self.same(error, operation));
+            }
             self.refuse_failed(&state, operation)?;
             state = match &state.flushing {
                 Flushing::Idle => return Ok(state),
                 Flushing::Running => self.wait_for_change(state),
-                Flushing::Failed(_) if std::mem::take(&mut tries_again) => self.start(state),
-                Flushing::Failed(error) => return Err(self.same(error)),
+                Flushing::Failed(_) => {
+                    tries_again = false;
+                    self.start(state)
+                }
             };
         }
     }
@@ -128,7 +135,7 @@ impl Writer {
         self.set_flushing(&mut state, Flushing::Running);
         if self.is_inline {
             drop(state);
-            self.run_flush(&flush, ids);
+            self.run_flush(flush, ids);
             return self.state();
         }
         if let Some(before) = state.thread.take() {
@@ -137,7 +144,7 @@ impl Writer {
         }
         let writer = Arc::clone(self);
         let builder = thread::Builder::new().name("ringstore-flush".into());
-        match builder.spawn(move || writer.run_flush(&flush, ids)) {
+        match builder.spawn(move || writer.run_flush(flush, ids)) {
             Ok(thread) => state.thread = Some(thread),
             Err(error) => {
                 let error = Error::io("start a thread for", self.disk.path())(error);
@@ -167,10 +174,12 @@ impl Writer {
         self.changed.notify_all();
     }
 
-    fn run_flush(&self, flush: &Flush, ids: SegmentIds) {
+    fn run_flush(&self, flush: Flush, ids: SegmentIds) {
         let running = Running { writer: self };
-        let result = self.make_layer(flush, ids).and_then(|made| self.install_layer(flush, made));
+        let result = self.make_layer(&flush, ids).and_then(|made| self.install_layer(&flush, made));
         std::mem::forget(running);
+        // Whoever waits for this is to find no layer kept for it.
+        drop(flush);
         let name = segment_name(ids.segment_id);
         let mut state = self.state();
         let result = self.settle(&mut state, result, &name);
@@ -236,9 +245,14 @@ impl Writer {
 }
 
 impl Writer {
-    /// The same error once more.
-    fn same(&self, error: &Error) -> Error {
+    /// The same error once more, for an operation that needs what was flushed.
+    fn same(&self, error: &Error, operation: &'static str) -> Error {
         match error {
+            // Of a commit that was still to come it is known that it is not there.
+            Error::OutcomeUnknown { path, source } if operation == FLUSH => {
+                Error::OutcomeUnknown { path: path.clone(), source: again(source) }
+            }
+            Error::OutcomeUnknown { .. } | Error::Unwritable { .. } => self.poisoned(operation),
             Error::Io { operation, path, source } => Error::io(operation, path)(again(source)),
             Error::NoSpace { path, needed, source } => {
                 Error::NoSpace { path: path.clone(), needed: *needed, source: again(source) }

@@ -124,14 +124,21 @@ impl Writer {
             self.fail_at(&mut state, file.path(), error, end);
             return None;
         }
-        let is_whole = state.failed.is_none();
-        let view = if state.is_to_show && state.line.is_empty() && is_whole {
+        let view = if state.is_to_show && state.line.is_empty() && state.failed.is_none() {
             // Merged meanwhile.
             state.is_to_show = false;
-            frozen(&mut state.delta).ok().or(view)
+            match frozen(&mut state.delta) {
+                Ok(view) => Some(view),
+                Err(error) => {
+                    let error = io::Error::other(error.to_string());
+                    self.fail(&mut state, self.disk.path(), error);
+                    view
+                }
+            }
         } else {
             view
         };
+        let is_whole = state.failed.is_none();
         let before = view.map(|view| self.publish(&mut state, view));
         state.expected = state.last_sequence - self.reached.published();
         let durability = if syncs { Durability::Synced } else { Durability::Buffered };

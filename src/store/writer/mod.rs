@@ -228,15 +228,15 @@ impl Writer {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| self.poisoned(poisoned))
+        self.state.lock().unwrap_or_else(|poisoned| self.panicked(poisoned))
     }
 
     fn wait_for_change<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait(state).unwrap_or_else(|poisoned| self.poisoned(poisoned))
+        self.changed.wait(state).unwrap_or_else(|poisoned| self.panicked(poisoned))
     }
 
     /// A thread panicked in the middle of a change: it cannot be known what was changed.
-    fn poisoned<'a>(&self, poisoned: PoisonError<MutexGuard<'a, State>>) -> MutexGuard<'a, State> {
+    fn panicked<'a>(&self, poisoned: PoisonError<MutexGuard<'a, State>>) -> MutexGuard<'a, State> {
         let mut state = poisoned.into_inner();
         self.fail(&mut state, self.disk.path(), io::Error::other("a thread panicked"));
         state
@@ -244,11 +244,11 @@ impl Writer {
 
     /// Fails where nothing may be written any more.
     pub(super) fn refuse_failed(&self, state: &State, operation: &'static str) -> Result<()> {
-        if state.failed.is_none() {
-            return Ok(());
-        }
-        let (path, reason) = (self.disk.path().to_path_buf(), POISONED);
-        Err(Error::Unwritable { operation, path, reason })
+        if state.failed.is_none() { Ok(()) } else { Err(self.poisoned(operation)) }
+    }
+
+    fn poisoned(&self, operation: &'static str) -> Error {
+        Error::Unwritable { operation, path: self.disk.path().to_path_buf(), reason: POISONED }
     }
 
     /// Makes the changes of a batch together, and waits until they are as durable as asked.
@@ -309,6 +309,10 @@ impl Writer {
         }
         let synced = self.sync().and_then(|()| self.mark_end());
         let mut state = self.state();
+        let synced = synced.map_err(|error| match &state.failed {
+            Some(failed) => failed.outcome_unknown(),
+            None => error,
+        });
         let thread = state.thread.take();
         drop(state);
         if let Some(thread) = thread {
@@ -444,12 +448,15 @@ impl Failed {
     /// What a commit with this number is told.
     fn error_of(&self, sequence: u64, store: &Path) -> Error {
         if sequence <= self.unknown {
-            let (path, source) = (self.path.clone(), again(&self.error));
-            Error::OutcomeUnknown { path, source }
+            self.outcome_unknown()
         } else {
             let (path, reason) = (store.to_path_buf(), POISONED);
             Error::Unwritable { operation: WRITE, path, reason }
         }
+    }
+
+    fn outcome_unknown(&self) -> Error {
+        Error::OutcomeUnknown { path: self.path.clone(), source: again(&self.error) }
     }
 }
 
