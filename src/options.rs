@@ -47,7 +47,8 @@ pub enum Durability {
     Buffered,
 }
 
-/// Options for opening a store.
+/// Options for opening a store. One that is opened to be read only looks at
+/// [`verification`](Self::verification), as whoever writes it sees to the rest.
 ///
 /// ```
 /// use ringstore::{Durability, Options, Verification};
@@ -118,8 +119,9 @@ impl Options {
     }
 
     /// Sets how many entries the delta has at the most, but for what a single batch adds: as
-    /// many are flushed to a layer. They take 150 to 400 bytes of memory each, fewer the more
-    /// there are; those that are flushed are kept beside the next ones until that is done.
+    /// many are flushed to a layer; 1 at least. A token that is changed again may count
+    /// several times. They take 150 to 400 bytes of memory each, fewer the more there are;
+    /// those that are flushed are kept beside the next ones until that is done.
     #[must_use]
     pub fn delta_entries(mut self, entries: usize) -> Self {
         self.delta_entries = entries.max(1);

@@ -3,7 +3,8 @@
 //! Run with `RUSTFLAGS="--cfg shuttle" cargo test --lib interleavings`. Every lock,
 //! atomic and call of the disk is a point where another thread may go on; which one does
 //! is drawn at random, some thousand times for each test. A thread that waits for nothing
-//! that can come is found as a deadlock.
+//! that can come is found as a deadlock. All threads see one order of the atomics' changes:
+//! weaker orders than the code asks for are not told apart.
 //!
 //! That they find what they are for was tried by making the code worse. Each of these made
 //! at least one of them fail:

@@ -335,7 +335,8 @@ impl Store {
     /// [`Error::NoSpace`] where there is no room for a log; [`Error::Io`] where a log or the
     /// manifest cannot be made; [`Error::OutcomeUnknown`], after which the store is only
     /// read until it is opened anew; [`Error::Unwritable`] if it is only read;
-    /// [`Error::Damaged`] where a token cannot be looked up.
+    /// [`Error::Damaged`] where a token cannot be looked up. Where the delta is full, and the
+    /// one before it could not be [flushed](Self::flush), what that failed with.
     pub fn commit(&self, batch: &Batch) -> Result<Committed> {
         self.commit_with(batch, self.inner.options.durability)
     }
@@ -398,24 +399,26 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], after which all is as it was, and may be tried again, as when there
-    /// is no room; [`Error::OutcomeUnknown`], after which the store is only read until it is
-    /// opened anew; [`Error::Unwritable`] if it is only read; [`Error::Damaged`] where what is
-    /// taken into the new layer cannot be read.
+    /// [`Error::NoSpace`] or [`Error::Io`], after which all is as it was, and may be tried
+    /// again; [`Error::OutcomeUnknown`], after which the store is only read until it is
+    /// opened anew, with nothing lost that was durable; [`Error::Unwritable`] if it is only
+    /// read; [`Error::Damaged`] where what is taken into the new layer cannot be read.
     pub fn flush(&self) -> Result<()> {
         self.writer("flush")?.flush()
     }
 
-    /// Closes the store: makes durable what was committed, and says in the log that it is.
-    /// Snapshots and iterators that are left go on as they are, and so do other clones of
-    /// the store; the last of them closes it.
+    /// Closes the store: makes durable what was committed, says in the log that it is, and
+    /// waits for a flush that is under way. Snapshots and iterators that are left go on as
+    /// they are, and so do other clones of the store; the last of them closes it.
     ///
     /// Dropping the store does the same, but keeps errors to itself.
     ///
     /// # Errors
     ///
-    /// [`Error::OutcomeUnknown`] if commits that were [buffered](Durability::Buffered)
-    /// could not be synced; [`Error::Io`].
+    /// [`Error::OutcomeUnknown`] if a write or a sync failed, now or before: commits that
+    /// were [buffered](Durability::Buffered) may not be on disk. What a flush failed with in
+    /// the background, though all is in logs: [`Error::NoSpace`], [`Error::Io`],
+    /// [`Error::Damaged`].
     pub fn close(self) -> Result<()> {
         let Access::Write(writer) = &self.inner.access else { return Ok(()) };
         if Arc::strong_count(&self.inner) == 1 { writer.close() } else { writer.sync() }

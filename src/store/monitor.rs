@@ -20,7 +20,7 @@ pub enum Background {
     Flushing,
     /// A full delta could not be written to a layer, for this reason. It is in memory and in
     /// logs, and nothing is lost. The next commit that needs its room tries again, and so
-    /// does [`flush`](crate::Store::flush).
+    /// does [`flush`](crate::Store::flush), unless the store is only read since.
     Failed(String),
 }
 

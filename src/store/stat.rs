@@ -17,7 +17,8 @@ pub struct Stat {
     pub layers: u64,
     /// Segment files.
     pub segments: u64,
-    /// Entries that are in memory and in logs, but in no segment yet.
+    /// Entries that are in memory and in logs, but in no segment yet. A token that was
+    /// changed again may be counted several times.
     pub delta: u64,
     /// Bytes of all segment files.
     pub segment_bytes: u64,
@@ -28,9 +29,10 @@ pub struct Stat {
     /// Bytes of segment files that are in the store no more, but that snapshots of this
     /// process keep on disk.
     pub pinned_bytes: u64,
-    /// Deltas that were written to a layer since the store was opened.
+    /// Deltas that were written to a layer since the store was opened; 0 where it is only
+    /// read, as others write it.
     pub flushes: u64,
-    /// What is being done in the background.
+    /// What this process does in the background.
     pub background: Background,
     /// What opening the store found in its logs.
     pub recovery: Recovery,
@@ -47,7 +49,7 @@ pub struct LayerStat {
     pub segments: u64,
     /// Entries of tokens that no layer below has.
     pub fresh: u64,
-    /// Entries of tokens that a layer below has with another value.
+    /// Entries of tokens that a layer below has as well, with another value or the same.
     pub updates: u64,
     /// Entries that remove a token of a layer below.
     pub tombstones: u64,

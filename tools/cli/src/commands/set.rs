@@ -36,6 +36,7 @@ pub(crate) struct Set {
     block: BlockId,
 
     /// The time that it maps to, a decimal number below 2^64.
+    #[arg(allow_negative_numbers = true)]
     time: u64,
 }
 

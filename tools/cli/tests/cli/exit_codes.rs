@@ -30,6 +30,7 @@ fn wrong_usage_is_2() {
         (&["load", "new", "-", "-", "--format", "csv"], "only once"),
         (&["set", "store", "1", "2"], "not provided: <TIME>"),
         (&["set", "store", "1", "2", "x"], "invalid value 'x' for '<TIME>'"),
+        (&["set", "store", "1", "2", "-1"], "invalid value '-1' for '<TIME>'"),
         (&["set", "store", "1", "2", "18446744073709551616"], "for '<TIME>'"),
         (&["set", "store", "1", "12ab", "3"], "invalid value '12ab' for '<BLOCK>'"),
         (&["set", "store", "xyz", "2", "3"], "invalid value 'xyz' for '<ID>'"),
