@@ -19,6 +19,9 @@
 //!   those who wait for it: deadlocks;
 //! - `Writer::install_layer` clearing what is sealed in one step and taking over the layer in
 //!   the next: tokens are gone in between;
+//! - `Writer::install_layer` without tidying up what is published: what a reader was held up
+//!   at is kept;
+//! - `unflushed` in a load in place of which only the lock is taken: the load is lost;
 //! - `Writer::close` without waiting for the thread that flushes: the store is locked;
 //! - `read_steadily` giving up at the first error: a reader fails.
 
@@ -215,6 +218,25 @@ fn a_store_that_is_dropped_while_it_flushes() {
         }
         drop(store);
         all_is_there(&disk, 1, 2);
+    });
+}
+
+/// What was shown before a flush is freed, with the files that it has, whoever was about to
+/// read it.
+#[test]
+fn what_a_flush_replaces_is_freed() {
+    explore(2_000, || {
+        let disk = SimDisk::new();
+        let store = disk.create_store(&Options::new()).unwrap();
+        store.put(&token(1, 1), value(1)).unwrap();
+        let before = Arc::downgrade(&store.inner.published.get());
+        let reader = {
+            let store = store.clone();
+            thread::spawn(move || (0..3).for_each(|_| assert_eq!(store.snapshot().len(), 1)))
+        };
+        store.flush().unwrap();
+        reader.join().unwrap();
+        assert_eq!(before.strong_count(), 0);
     });
 }
 
