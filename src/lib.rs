@@ -54,6 +54,7 @@ pub mod model;
 mod options;
 mod progress;
 mod recover;
+mod report;
 mod search;
 mod segment;
 mod sign;

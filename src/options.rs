@@ -47,7 +47,7 @@ pub enum Durability {
     Buffered,
 }
 
-/// Options for opening a store. One that is opened to be read only looks at
+/// Options for opening a store. One that is opened for reading heeds only
 /// [`verification`](Self::verification), as whoever writes it sees to the rest.
 ///
 /// ```
@@ -62,6 +62,7 @@ pub struct Options {
     pub(crate) durability: Durability,
     pub(crate) log_bytes: u64,
     pub(crate) delta_entries: usize,
+    pub(crate) compaction_bytes_per_second: Option<u64>,
     /// Whether what is flushed is flushed by the thread whose commit made that necessary.
     pub(crate) is_inline: bool,
 }
@@ -73,6 +74,7 @@ impl Default for Options {
             durability: Durability::default(),
             log_bytes: Self::LOG_BYTES,
             delta_entries: Self::DELTA_ENTRIES,
+            compaction_bytes_per_second: None,
             is_inline: false,
         }
     }
@@ -118,13 +120,21 @@ impl Options {
         self
     }
 
-    /// Sets how many entries the delta has at the most, but for what a single batch adds: as
-    /// many are flushed to a layer; 1 at least. A token that is changed again may count
+    /// Sets how many entries the delta has at the most, no less than 1, but for what a single
+    /// batch adds: as many are flushed to a layer. A token that is changed again may count
     /// several times. They take 150 to 400 bytes of memory each, fewer the more there are;
     /// those that are flushed are kept beside the next ones until that is done.
     #[must_use]
     pub fn delta_entries(mut self, entries: usize) -> Self {
         self.delta_entries = entries.max(1);
+        self
+    }
+
+    /// Sets how many bytes a second a [compaction](crate::Store::compact) writes at the most;
+    /// as fast as it can, unless this is set. Flushes are not held up by it.
+    #[must_use]
+    pub fn compaction_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.compaction_bytes_per_second = Some(bytes.max(1));
         self
     }
 

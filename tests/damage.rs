@@ -33,6 +33,7 @@ fn sample(tokens: Vec<TokenId>) -> Sample {
 fn layered() -> Sample {
     let mut sample = sample(KeyFamily::Uniform.generate(80, 3));
     let store = Store::open(sample.path(), &Options::new()).unwrap();
+    store.pause_compaction().unwrap();
     let base: Vec<_> = sample.oracle.tokens.keys().copied().collect();
     let new = KeyFamily::Uniform.generate(60, 9);
     for (layer, tokens) in [&base[..40], &base[30..60]].into_iter().enumerate() {

@@ -31,7 +31,7 @@ fn commit_all(store: &Store, token: TokenId) -> u64 {
 
 #[test]
 fn nobody_waits_for_a_thread_that_panicked() {
-    log::set_logger(&Panics).unwrap();
+    let _ = log::set_logger(&Panics);
     log::set_max_level(log::LevelFilter::Info);
     std::panic::set_hook(Box::new(|_| {}));
     for round in 0..20 {
@@ -43,6 +43,7 @@ fn nobody_waits_for_a_thread_that_panicked() {
             let threads: Vec<_> = (0..8).map(|id| scope.spawn(move || commit(id))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
+        let _ = catch_unwind(AssertUnwindSafe(|| store.flush()));
         let _ = catch_unwind(AssertUnwindSafe(|| drop(store)));
         disk.heal();
         let snapshot = disk.open_store(&Options::new()).unwrap().snapshot();
@@ -50,5 +51,23 @@ fn nobody_waits_for_a_thread_that_panicked() {
             let found = snapshot.get(&TokenId::from(id)).unwrap();
             assert!(found.map_or(0, |found| found.time) >= time, "round {round}");
         }
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_flush_whose_failure_cannot_be_told() {
+    let _ = log::set_logger(&Panics);
+    log::set_max_level(log::LevelFilter::Info);
+    for call in 0..12 {
+        let disk = SimDisk::new();
+        let store = disk.create_store(&Options::new()).unwrap();
+        store.put(&TokenId::from(1), value(1)).unwrap();
+        disk.fail(Fault::at_operation(disk.operations() + call));
+        let first = store.flush();
+        let again = store.flush();
+        assert!(first.is_err() || again.is_ok(), "{first:?} {again:?}");
+        drop(store);
+        disk.heal();
+        assert_eq!(disk.open_store(&Options::new()).unwrap().snapshot().len(), 1);
     }
 }

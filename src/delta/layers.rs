@@ -18,6 +18,7 @@ use super::part::Part;
 use super::union::{Source, Union};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
+use crate::report;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
@@ -49,7 +50,7 @@ impl Layers {
     pub(crate) fn new(mut layers: Vec<Arc<Layer>>) -> Result<Self> {
         let base = layers.pop().unwrap_or_default();
         let filter = Arc::new(Filter::new(base.len()));
-        Self { base, upper: Vec::new(), read: Vec::new(), filter }.with_upper(layers)
+        Self { base, upper: Vec::new(), read: Vec::new(), filter }.with_upper(layers, None)
     }
 
     /// Layers, newest first, some of which may be the same as these: what is known of them
@@ -59,20 +60,37 @@ impl Layers {
             return Self::new(layers);
         }
         layers.pop();
-        self.with_upper(layers)
+        self.with_upper(layers, None)
     }
 
-    fn with_upper(&self, layers: Vec<Arc<Layer>>) -> Result<Self> {
+    /// The same, with some that are side by side exchanged for one, or for nothing.
+    pub(super) fn exchanged(&self, taken: &[Arc<Layer>], made: Option<Part>) -> Result<Self> {
+        let mut layers: Vec<_> = self.all().cloned().collect();
+        let first = taken.first();
+        let start = first.and_then(|first| layers.iter().position(|it| Arc::ptr_eq(it, first)));
+        let start = start.unwrap_or(0);
+        let made_layer = made.as_ref().and_then(Part::layer).cloned();
+        layers.splice(start..start + taken.len(), made_layer);
+        if layers.last().is_none_or(|base| !Arc::ptr_eq(base, &self.base)) {
+            return Self::new(layers);
+        }
+        layers.pop();
+        self.with_upper(layers, made)
+    }
+
+    /// The same base below others, one of which may come with its outline.
+    fn with_upper(&self, layers: Vec<Arc<Layer>>, made: Option<Part>) -> Result<Self> {
+        let made = made.filter(|made| made.outline().is_some());
         let (base, filter) = (Arc::clone(&self.base), Arc::clone(&self.filter));
         let part = |layer| {
             let part = Part::Layer(layer, None);
-            if let Some(known) = self.upper.iter().find(|known| known.is_same(&part)) {
+            if let Some(known) = self.upper.iter().chain(&made).find(|known| known.is_same(&part)) {
                 return Ok(known.clone());
             }
             match self.outlined(&part) {
                 Err(Error::Damaged(damage)) => {
                     // What can be read is read; who meets the damage is told.
-                    ::log::error!("{damage}");
+                    report::error(format_args!("{damage}"));
                     filter.insert_everything();
                     Ok(part)
                 }
@@ -100,14 +118,6 @@ impl Layers {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Layer>> {
         let upper = self.upper.iter().filter_map(Part::layer);
         upper.chain((self.base.len() > 0).then_some(&self.base))
-    }
-
-    /// The same, with the newest few exchanged for one, or for nothing, of which all
-    /// is known.
-    pub(super) fn with_newest(&self, count: usize, newest: Option<Part>) -> Result<Self> {
-        let older = self.upper.iter().skip(count).cloned();
-        let upper = newest.into_iter().chain(older).collect();
-        Self::read_as_one(Arc::clone(&self.base), upper, Arc::clone(&self.filter))
     }
 
     fn read_as_one(base: Arc<Layer>, upper: Vec<Part>, filter: Arc<Filter>) -> Result<Self> {
@@ -195,8 +205,8 @@ pub(super) fn outline(base: &Layer, entries: &[Outlined]) -> Option<Arc<Outline>
 pub(crate) fn union(base: &Layer, parts: &[Part]) -> Result<Option<Union>> {
     let layers: Vec<_> = parts.iter().filter_map(Part::layer).cloned().collect();
     let (mut sources, mut entries) = (Vec::new(), Vec::new());
-    merge(base, parts, &mut |entry, source| {
-        sources.extend(Source::new(source.part, source.position));
+    merge(base, parts, &mut |entry, of| {
+        sources.extend(Source::new(of.newest.part, of.newest.position));
         entries.push(outlined(&entry));
         Ok(())
     })?;

@@ -24,12 +24,21 @@ pub(super) struct Source {
     pub(super) position: usize,
 }
 
+/// Where the entries are that one came of.
+#[derive(Clone, Copy)]
+pub(super) struct Sources {
+    /// The one that has its value.
+    pub(super) newest: Source,
+    /// The one that says what lies below.
+    pub(super) oldest: Source,
+}
+
 /// Gives the entries of parts, newest first, each token once and in order, with what was
 /// done to it below all of them.
 pub(super) fn merge(
     base: &Layer,
     parts: &[Part],
-    visit: &mut dyn FnMut(Entry, Source) -> Result<()>,
+    visit: &mut dyn FnMut(Entry, Sources) -> Result<()>,
 ) -> Result<()> {
     let cursors: Result<Vec<_>> =
         (0..).zip(parts).map(|(index, part)| Cursor::new(index, part)).collect();
@@ -37,26 +46,33 @@ pub(super) fn merge(
     cursors.retain(|cursor| cursor.next.is_some());
     while let Some(next) = next(&cursors) {
         let token = next.record.token;
-        let mut merged: Option<(Entry, Source)> = None;
+        let mut merged: Option<(Entry, Sources)> = None;
+        let mut newer: Option<(Kind, Source)> = None;
         let mut is_over = false;
         // Those before it have none of this token.
         for cursor in &mut cursors[next.cursor..] {
             let Some(record) = cursor.next.filter(|record| record.token == token) else { continue };
             let kind = cursor.part.kind(cursor.position)?;
+            let source = Source { part: cursor.index, position: cursor.position };
+            if let Some((newer, newer_source)) = newer
+                && newer.over(kind) == Merged::Impossible
+            {
+                let expected = format!("what can follow {kind:?} for {token}");
+                return Err(kinds_damage(parts, newer_source, &expected, format!("{newer:?}")));
+            }
+            newer = Some((kind, source));
             merged = match merged {
                 None => {
                     let base_position = cursor.base_position(base, record)?;
-                    let source = Source { part: cursor.index, position: cursor.position };
-                    Some((Entry { record: *record, kind, base_position }, source))
+                    let sources = Sources { newest: source, oldest: source };
+                    Some((Entry { record: *record, kind, base_position }, sources))
                 }
-                Some((newer, source)) => match newer.kind.over(kind) {
-                    Merged::Entry(kind) => Some((Entry { kind, ..newer }, source)),
-                    Merged::Nothing => None,
-                    Merged::Impossible => {
-                        let expected = format!("what can follow {kind:?} for {}", record.token);
-                        let found = format!("{:?}", newer.kind);
-                        return Err(kinds_damage(parts, source, &expected, found));
+                Some((entry, sources)) => match entry.kind.over(kind) {
+                    Merged::Entry(kind) => {
+                        Some((Entry { kind, ..entry }, Sources { oldest: source, ..sources }))
                     }
+                    // Impossible it cannot be, as no two that follow one another are.
+                    Merged::Nothing | Merged::Impossible => None,
                 },
             };
             cursor.advance()?;
@@ -65,8 +81,8 @@ pub(super) fn merge(
         if is_over {
             cursors.retain(|cursor| cursor.next.is_some());
         }
-        if let Some((entry, source)) = merged {
-            visit(entry, source)?;
+        if let Some((entry, sources)) = merged {
+            visit(entry, sources)?;
         }
     }
     Ok(())
@@ -90,18 +106,18 @@ impl<'a> OverBase<'a> {
     pub(super) fn push(
         &mut self,
         entry: &Entry,
-        source: Source,
+        sources: Sources,
         visit: &mut dyn FnMut(&Record) -> Result<()>,
     ) -> Result<()> {
         self.pass_to(entry.base_position, visit)?;
-        if entry.kind != Kind::Fresh {
-            let token = &entry.record.token;
-            if self.base.record(self.position)?.is_none_or(|record| record.token != *token) {
-                let expected = format!("token {token} in the bottom layer");
-                return Err(kinds_damage(self.parts, source, &expected, "no such token"));
-            }
-            self.position += 1;
+        let (token, is_fresh) = (&entry.record.token, entry.kind == Kind::Fresh);
+        let below = self.base.record(self.position)?;
+        if below.is_some_and(|below| below.token == *token) == is_fresh {
+            let there = if is_fresh { "no" } else { "this" };
+            let expected = format!("{there} token {token} in the bottom layer");
+            return Err(kinds_damage(self.parts, sources.oldest, &expected, "another kind"));
         }
+        self.position += usize::from(!is_fresh);
         match entry.kind {
             Kind::Fresh | Kind::Update => visit(&entry.record),
             Kind::Tombstone => Ok(()),

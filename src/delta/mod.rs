@@ -11,9 +11,10 @@
 //! Each entry's kind says what it did to everything below: to the segments in memory and
 //! to the layers on disk.
 
+pub(crate) mod compaction;
 pub(crate) mod entry;
+pub(crate) mod exchange;
 pub(crate) mod filter;
-pub(crate) mod flush;
 pub(crate) mod image;
 pub(crate) mod layers;
 mod merge;
@@ -29,8 +30,9 @@ use std::collections::btree_map;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::compaction::Inputs;
 use self::entry::{Entry, LookedUp, Newest};
-use self::flush::{Flush, Flushed};
+use self::exchange::Exchange;
 use self::image::Image;
 use self::layers::{Layers, look_below, outline, outlined};
 use self::merge::merge;
@@ -217,28 +219,36 @@ impl Delta {
         self.older.clear();
     }
 
-    /// The flush of what is sealed, together with so many of the newest layers.
-    pub(crate) fn to_flush(&self, layers: usize) -> Flush {
-        Flush::new(&self.layers, &self.sealed, layers)
+    /// What is sealed, together with so many of the newest layers, to become a layer.
+    pub(crate) fn to_flush(&self, layers: usize) -> Inputs {
+        Inputs::new(&self.layers, &self.sealed, 0..layers)
     }
 
-    /// What has outgrown the map and is not sealed.
-    pub(crate) fn older(&self) -> &[Part] {
-        &self.older
+    /// All layers, to become one.
+    pub(crate) fn to_compact(&self) -> Inputs {
+        Inputs::new(&self.layers, &[], 0..self.layers.all().count())
     }
 
-    /// Goes on above what a flush made, which has the sealed entries in a layer.
-    pub(crate) fn install_flushed(&mut self, flushed: &Flushed) -> Result<()> {
-        let layers = flushed.layers().clone();
-        if !Arc::ptr_eq(layers.base(), self.base()) {
-            let older: Result<_> = self.older.iter().map(|part| flushed.moved(part)).collect();
-            self.older = older?;
+    /// What has outgrown the map.
+    pub(crate) fn older(&self) -> impl Iterator<Item = &Part> {
+        self.older.iter().chain(&self.sealed)
+    }
+
+    /// Goes on above other layers, which have what is sealed if it was flushed.
+    pub(crate) fn exchange(&mut self, exchange: &Exchange, is_flushed: bool) -> Result<()> {
+        if is_flushed {
+            self.sealed.clear();
+        }
+        let layers = exchange.layers().clone();
+        if exchange.has_new_base() {
+            for part in self.older.iter_mut().chain(&mut self.sealed) {
+                *part = exchange.moved(part)?;
+            }
             for (token, newest) in &mut self.newest {
                 *newest = layers.placed(token, *newest)?;
             }
         }
         self.layers = layers;
-        self.sealed.clear();
         Ok(())
     }
 

@@ -163,7 +163,8 @@ impl Machine {
             refreshed => {
                 let is_new = answer(format_args!("refresh"), refreshed)?;
                 self.counts.add_if("refreshes that found something", is_new);
-                self.counts.add_if("refreshes over a flush", store.stat().layers > before.layers);
+                let is_over_flush = store.stat().each_layer != before.each_layer;
+                self.counts.add_if("refreshes over a flush", is_over_flush);
             }
         }
         *model = Arc::clone(&self.model);

@@ -8,7 +8,7 @@ use super::history::History;
 use super::operation::{Drawer, FaultEffect, Operation, Question};
 use super::place::Place;
 use super::plan::{Home, Plan};
-use super::reads::{ask, ask_all};
+use super::reads::{ask, ask_all, tokens_of};
 use super::source::Source;
 use super::state::{Applied, Change, Model, When};
 use crate::backend::TokenStorageBackend;
@@ -17,13 +17,10 @@ use crate::batch::{Batch, Condition};
 use crate::compact::policy::LAYERS_MAX;
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
-use crate::format::names::{LOCK, MANIFEST, is_log, is_segment};
 use crate::load::options::LoadOptions;
 use crate::options::{Durability, Options};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
-use crate::store::monitor::Background;
-use crate::store::stat::{LayerStat, Stat};
 use crate::testing::answers::{Outcome, answer, same};
 use crate::testing::keys::with_values;
 use crate::testing::sim::{Effect, Fault, SimDisk};
@@ -216,6 +213,7 @@ impl Machine {
             Operation::Single(change) => self.single(change),
             Operation::Sync => self.sync(),
             Operation::Flush => self.flush(),
+            Operation::Compact => self.compact(),
             Operation::Ask(question) => self.ask(question),
             Operation::AskAll => self.ask_all(),
             Operation::Keep => {
@@ -385,40 +383,13 @@ impl Machine {
         }
     }
 
-    fn flush(&mut self) -> Outcome {
-        let begins = self.place.operations();
-        let before = self.store().stat();
-        match self.store().flush() {
-            Err(Error::Unwritable { .. }) if self.poisoned.is_some() => return self.refused(),
-            Err(Error::OutcomeUnknown { .. } | Error::Unwritable { .. })
-                if self.is_armed && self.poisoned.is_none() =>
-            {
-                self.poison(None);
-                return Ok(());
-            }
-            Err(Error::Io { .. } | Error::NoSpace { .. }) if self.is_armed => {
-                self.counts.add("flushes that failed");
-                let stat = self.store().stat();
-                return same(format_args!("tokens"), Ok(stat.tokens), &before.tokens);
-            }
-            flushed => answer(format_args!("flush"), flushed)?,
-        }
-        self.history.synced(begins, self.place.operations());
-        let stat = self.store().stat();
-        self.counts.add_if("flushes", stat.flushes > before.flushes);
-        self.counts.add_if("flushes that merged layers", stat.layers < before.layers);
-        same(format_args!("delta after a flush"), Ok(stat.delta), &0)?;
-        same(format_args!("tokens of all layers"), Ok(tokens_of(&stat)), &stat.tokens)?;
-        same(format_args!("tokens"), Ok(stat.tokens), &(self.model.len() as u64))
-    }
-
-    fn poison(&mut self, maybe: Option<Model>) {
+    pub(super) fn poison(&mut self, maybe: Option<Model>) {
         self.counts.add("outcomes unknown");
         self.poisoned = Some(Poisoned { maybe, refused: 0 });
     }
 
     /// Opens the store anew when it refused some.
-    fn refused(&mut self) -> Outcome {
+    pub(super) fn refused(&mut self) -> Outcome {
         self.counts.add("commits refused");
         let poisoned = self.poisoned.get_or_insert_default();
         poisoned.refused += 1;
@@ -548,31 +519,4 @@ impl Machine {
         self.counts.add("comparisons with redb");
         Ok(())
     }
-
-    /// The store's files are those that it says it has.
-    pub(super) fn check_files(&self) -> Outcome {
-        while self.store().stat().background == Background::Flushing {
-            std::thread::yield_now();
-        }
-        let (mut log_bytes, mut segment_bytes, mut others) = (0, 0, Vec::new());
-        for (name, len) in self.place.file_lens() {
-            if is_log(&name) {
-                log_bytes += len;
-            } else if is_segment(&name) {
-                segment_bytes += len;
-            } else {
-                others.push(name);
-            }
-        }
-        same(format_args!("other files"), Ok(others), &vec![LOCK.into(), MANIFEST.into()])?;
-        let stat = self.store().stat();
-        same(format_args!("bytes of logs"), Ok(log_bytes), &stat.log_bytes)?;
-        same(format_args!("bytes of segments"), Ok(segment_bytes), &stat.segment_bytes)
-    }
-}
-
-/// Tokens, if there are none but in layers.
-fn tokens_of(stat: &Stat) -> u64 {
-    let count = |layer: &LayerStat| layer.fresh.cast_signed() - layer.tombstones.cast_signed();
-    stat.each_layer.iter().map(count).sum::<i64>().cast_unsigned()
 }

@@ -1,9 +1,9 @@
 //! A machine that does anything to a store, in any order, and knows what must come of it.
 //!
-//! It commits batches of all kinds, keeps snapshots, asks whatever can be asked, closes
-//! and opens the store, opens it for reading beside the writer, kills it, cuts its power
-//! at any moment and makes the disk fail. Beside it goes a model, a `BTreeMap` and
-//! little more, and every answer is compared with the model's. After a crash the store
+//! It commits batches of all kinds, flushes and compacts, keeps snapshots, asks whatever can
+//! be asked, closes and opens the store, opens it for reading beside the writer, kills it,
+//! cuts its power at any moment and makes the disk fail. Beside it goes a model, a `BTreeMap`
+//! and little more, and every answer is compared with the model's. After a crash the store
 //! must hold one of the states that it may: none before the last that was acknowledged
 //! as durable, whole, and the same one if recovery crashes as well. From time to time
 //! everything is compared with redb too.
@@ -22,6 +22,7 @@
 pub mod counts;
 mod ends;
 mod history;
+mod layers;
 pub mod machine;
 mod operation;
 mod place;

@@ -22,6 +22,7 @@ pub(super) enum Operation {
     Single(Change),
     Sync,
     Flush,
+    Compact,
     Ask(Question),
     /// Everything, in more than one way.
     AskAll,
@@ -132,7 +133,8 @@ impl Drawer {
             520..524 | 982..985 | 988..993 if self.is_calm && source.below(CALM) != 0 => {
                 Operation::Ask(self.question(source))
             }
-            520..524 => Operation::Flush,
+            520..523 => Operation::Flush,
+            523 => Operation::Compact,
             982..985 => Operation::Reopen,
             985..988 => Operation::Look(self.question(source)),
             988..990 => Operation::Kill { ago: ago(source) },

@@ -6,6 +6,7 @@ use super::state::Model;
 use crate::challenge::{Direction, Leg, Walk};
 use crate::format::kinds::Kind;
 use crate::snapshot::Snapshot;
+use crate::store::stat::{LayerStat, Stat};
 use crate::testing::answers::{Outcome, answer, same};
 use crate::testing::oracle::Oracle;
 use crate::token::{BlockTime, Record, TokenId};
@@ -189,4 +190,10 @@ pub(super) fn ask_all(snapshot: &Snapshot, model: &Model, pool: &[TokenId]) -> O
         same(format_args!("select {rank}"), snapshot.select(rank as u64), &right)?;
     }
     Ok(())
+}
+
+/// Tokens, if there are none but in layers.
+pub(super) fn tokens_of(stat: &Stat) -> u64 {
+    let count = |layer: &LayerStat| layer.fresh.cast_signed() - layer.tombstones.cast_signed();
+    stat.each_layer.iter().map(count).sum::<i64>().cast_unsigned()
 }

@@ -42,6 +42,7 @@ fn names(disk: &SimDisk, is_it: fn(&str) -> bool) -> usize {
 fn a_delta_that_is_full_is_flushed_by_the_next_commit() {
     let disk = SimDisk::new();
     let store = disk.create_store(&options()).unwrap();
+    store.pause_compaction().unwrap();
     let tokens = KeyFamily::Uniform.generate(2 * ENTRIES + 1, 1);
     for (number, token) in tokens.iter().enumerate() {
         store.put(token, value(1)).unwrap();
@@ -77,6 +78,7 @@ fn a_log_that_is_full_is_flushed_if_there_is_much_in_it() {
 fn layers_and_their_kinds_are_told() {
     let disk = SimDisk::new();
     let store = disk.create_store(&Options::new()).unwrap();
+    store.pause_compaction().unwrap();
     let tokens = KeyFamily::Uniform.generate(100, 1);
     store.commit(&put(&tokens[..60], 1)).unwrap();
     store.flush().unwrap();
@@ -133,7 +135,7 @@ fn a_flush_of_nothing_makes_no_layer() {
 #[test]
 fn snapshots_keep_what_they_read_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    let store = Store::create(directory.path(), &Options::new().inline()).unwrap();
     let mut random = Random::new("snapshots", 1);
     let tokens = KeyFamily::Uniform.generate(200, 1);
     let mut model = BTreeMap::new();
@@ -323,35 +325,36 @@ fn a_flush_says_what_became_of_it() {
     assert!(unknown >= 3 && failed >= 5, "{unknown} {failed}");
 }
 
-/// Kinds that cannot follow one another are damage to a file that is named, though each file
-/// is what was written.
-#[test]
-fn kinds_that_cannot_be_name_a_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::create(directory.path(), &Options::new()).unwrap();
-    store.commit(&put(&KeyFamily::Uniform.generate(ENTRIES, 1), 1)).unwrap();
-    store.flush().unwrap();
-    drop(store);
-    let disk = RealDisk::new(directory.path());
-    let contents = manifest::read(&disk).unwrap().unwrap();
-    let [layer] = &contents.layers[..] else { panic!("one layer") };
-    let layers = vec![layer.clone(); 3];
-    manifest::replace(&disk, &ManifestContents { layers, ..contents }).unwrap();
-    let opened = Store::open_read_only(directory.path(), &Options::new());
-    let Err(Error::Damaged(damage)) = opened else { panic!("{opened:?}") };
-    assert!(damage.path.starts_with(directory.path()), "{damage}");
-    assert!(damage.path.extension().is_some_and(|end| end == "seg"), "{damage}");
-}
-
 /// Once a flush is done, nothing keeps the layers that it took but snapshots.
 #[test]
 fn nothing_is_pinned_after_a_flush() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    let store = Store::create(directory.path(), &Options::new().inline()).unwrap();
     let tokens = KeyFamily::Uniform.generate(ENTRIES, 1);
     for round in 0..100 {
         store.commit_with(&put(&tokens, round), Durability::Buffered).unwrap();
         store.flush().unwrap();
         assert_eq!(store.stat().pinned_bytes, 0, "round {round}");
+    }
+}
+
+/// Closing tells each of the clones whether something was ever in doubt, and nobody what is
+/// not: that the log could not be marked is no doubt.
+#[test]
+fn closing_tells_of_doubt_and_of_nothing_else() {
+    let disk = SimDisk::new();
+    let store = disk.create_store(&options()).unwrap();
+    store.put(&TokenId::from(1), value(1)).unwrap();
+    disk.fail(Fault::at_operation(disk.operations() + 1));
+    assert!(matches!(store.put(&TokenId::from(2), value(1)), Err(Error::OutcomeUnknown { .. })));
+    assert!(matches!(store.clone().close(), Err(Error::OutcomeUnknown { .. })));
+    assert!(matches!(store.close(), Err(Error::OutcomeUnknown { .. })));
+    for call in 0..2 {
+        let disk = SimDisk::new();
+        let store = disk.create_store(&options()).unwrap();
+        store.put(&TokenId::from(1), value(1)).unwrap();
+        disk.fail(Fault::at_operation(disk.operations() + call));
+        let closed = store.close();
+        assert!(matches!(closed, Err(Error::Io { .. })), "{closed:?}");
     }
 }

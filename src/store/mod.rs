@@ -4,6 +4,8 @@ mod bulk;
 #[cfg(test)]
 mod commit_crashes;
 #[cfg(test)]
+mod compactions;
+#[cfg(test)]
 mod crashes;
 mod directory;
 #[cfg(test)]
@@ -42,7 +44,9 @@ use crate::io::disk::RealDisk;
 use crate::io::random::random_bytes;
 use crate::manifest;
 use crate::options::{Durability, Options};
+use crate::progress::OnProgress;
 use crate::recover::{Recovery, refuse_older, replay};
+use crate::report;
 use crate::snapshot::Snapshot;
 use crate::token::{BlockTime, TokenId};
 
@@ -132,7 +136,7 @@ impl Drop for Inner {
         if let Access::Write(writer) = &self.access {
             // Who wants to know closes the store.
             if let Err(error) = writer.close() {
-                ::log::warn!("closing {}: {error}", self.disk.path().display());
+                report::warn(format_args!("closing {}: {error}", self.disk.path().display()));
             }
         }
     }
@@ -256,7 +260,9 @@ impl Store {
         if recovery.cut_bytes > 0 {
             let Recovery { commits, cut_bytes } = recovery;
             let path = disk.path().display();
-            ::log::warn!("{path}: {commits} commits read, {cut_bytes} bytes of others left out");
+            report::warn(format_args!(
+                "{path}: {commits} commits read, {cut_bytes} bytes of others left out"
+            ));
         }
         // Only now that the store is known to be whole; and before files are made whose
         // names may be taken.
@@ -305,15 +311,17 @@ impl Store {
     /// A commit may be seen shortly before it is durable, and after a crash, which it did not
     /// survive, be gone. A store that is open for writing always has the newest.
     ///
-    /// After a flush it may say so though nothing was committed since.
+    /// After a flush, or where a writer opened the store, it may say so though nothing was
+    /// committed since.
     ///
     /// Takes time in proportion to what was committed since; where logs were exchanged
     /// meanwhile, to what is in the new ones and in layers that are new.
     ///
     /// # Errors
     ///
-    /// [`Error::Replaced`] where the directory has another store by now, or an older state
-    /// of this one; those of [`open_read_only`](Self::open_read_only). What was read before
+    /// [`Error::Replaced`] where the directory has another store by now, or, as far as its
+    /// manifest shows, an older state of this one: one that was restored from a copy, and
+    /// not written much since. Those of [`open_read_only`](Self::open_read_only). What was read before
     /// can be read on.
     pub fn refresh(&self) -> Result<bool> {
         match &self.inner.access {
@@ -402,26 +410,61 @@ impl Store {
     /// [`Error::NoSpace`] or [`Error::Io`], after which all is as it was, and may be tried
     /// again; [`Error::OutcomeUnknown`], after which the store is only read until it is
     /// opened anew, with nothing lost that was durable; [`Error::Unwritable`] if it is only
-    /// read; [`Error::Damaged`] where what is taken into the new layer cannot be read.
+    /// read, or was so before this was seen to be done; [`Error::Damaged`] where what is taken into the new layer cannot be read.
     pub fn flush(&self) -> Result<()> {
         self.writer("flush")?.flush()
     }
 
-    /// Closes the store: makes durable what was committed, says in the log that it is, and
-    /// waits for a flush that is under way. Snapshots and iterators that are left go on as
-    /// they are, and so do other clones of the store; the last of them closes it.
+    /// Makes one layer of all, and waits until that is done. A store does so by itself, in the
+    /// background, when the layers above the large one have grown to half of it. Reads and
+    /// commits go on meanwhile, and `progress` is told how far it is.
+    ///
+    /// Takes time in proportion to the store, and as much room on the disk as it will have
+    /// besides what it has.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Self::flush), which it begins with; [`Error::Interrupted`] if
+    /// `progress` says to stop, or the store is closed. Where it fails all is as it was.
+    pub fn compact(&self, progress: OnProgress<'_>) -> Result<()> {
+        self.writer("compact")?.compact(progress)
+    }
+
+    /// Holds up compactions, in the background or not, until they are
+    /// [resumed](Self::resume_compaction). One that is under way keeps what it has written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unwritable`] if the store is only read.
+    pub fn pause_compaction(&self) -> Result<()> {
+        self.writer("compact")?.pause_compaction(true)
+    }
+
+    /// Lets compactions go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`pause_compaction`](Self::pause_compaction).
+    pub fn resume_compaction(&self) -> Result<()> {
+        self.writer("compact")?.pause_compaction(false)
+    }
+
+    /// Closes the store: makes durable what was committed. The last of its clones also says in
+    /// the log that it is, waits for a flush that is under way, and stops a compaction.
+    /// Snapshots and iterators that are left go on as they are.
     ///
     /// Dropping the store does the same, but keeps errors to itself.
     ///
     /// # Errors
     ///
-    /// [`Error::OutcomeUnknown`] if a write or a sync failed, now or before: commits that
-    /// were [buffered](Durability::Buffered) may not be on disk. What a flush failed with in
-    /// the background, though all is in logs: [`Error::NoSpace`], [`Error::Io`],
-    /// [`Error::Damaged`].
+    /// [`Error::OutcomeUnknown`] if a write or a sync of commits or names failed, now or
+    /// before: those that were [buffered](Durability::Buffered) may not be on disk.
+    /// [`Error::Io`] if the log cannot be marked as complete, though it is. To the last clone,
+    /// what a flush failed with in the background, though all is in logs:
+    /// [`Error::NoSpace`], [`Error::Io`], [`Error::Damaged`].
     pub fn close(self) -> Result<()> {
         let Access::Write(writer) = &self.inner.access else { return Ok(()) };
-        if Arc::strong_count(&self.inner) == 1 { writer.close() } else { writer.sync() }
+        if Arc::strong_count(&self.inner) == 1 { writer.close() } else { writer.sync_at_last() }
     }
 }
 

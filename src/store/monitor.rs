@@ -18,9 +18,13 @@ pub enum Background {
     Idle,
     /// A full delta is being written to a layer.
     Flushing,
-    /// A full delta could not be written to a layer, for this reason. It is in memory and in
-    /// logs, and nothing is lost. The next commit that needs its room tries again, and so
-    /// does [`flush`](crate::Store::flush), unless the store is only read since.
+    /// Layers are being made one.
+    Compacting,
+    /// It failed for this reason, and nothing is lost. A full delta that could not be written
+    /// to a layer is in memory and in logs; the next commit that needs its room tries again,
+    /// and so does [`flush`](crate::Store::flush). Layers that could not be made one are as
+    /// they were; that is tried again after the next flush, and by
+    /// [`compact`](crate::Store::compact). Unless the store is only read since.
     Failed(String),
 }
 
@@ -29,7 +33,9 @@ pub enum Background {
 pub(super) struct Monitor {
     log_bytes: AtomicU64,
     flushes: AtomicU64,
+    compactions: AtomicU64,
     background: Mutex<Background>,
+    compaction: Mutex<Background>,
     /// Layers that are in the store no more. Snapshots may have them still.
     retired: Mutex<Vec<Weak<Layer>>>,
 }
@@ -54,23 +60,44 @@ impl Monitor {
     }
 
     pub(super) fn idle(&self) {
-        self.set_background(Background::Idle);
+        set(&self.background, Background::Idle);
     }
 
     pub(super) fn flushing(&self) {
-        self.set_background(Background::Flushing);
+        set(&self.background, Background::Flushing);
     }
 
     pub(super) fn failed(&self, error: &Error) {
-        self.set_background(Background::Failed(error.to_string()));
-    }
-
-    fn set_background(&self, background: Background) {
-        *self.background.lock().unwrap_or_else(PoisonError::into_inner) = background;
+        set(&self.background, Background::Failed(error.to_string()));
     }
 
     pub(super) fn background(&self) -> Background {
-        self.background.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        get(&self.background)
+    }
+
+    pub(super) fn compacting(&self) {
+        set(&self.compaction, Background::Compacting);
+    }
+
+    pub(super) fn compacted(&self) {
+        self.compactions.fetch_add(1, Ordering::Relaxed);
+        set(&self.compaction, Background::Idle);
+    }
+
+    pub(super) fn compaction_interrupted(&self) {
+        set(&self.compaction, Background::Idle);
+    }
+
+    pub(super) fn compaction_failed(&self, error: &Error) {
+        set(&self.compaction, Background::Failed(error.to_string()));
+    }
+
+    pub(super) fn compaction(&self) -> Background {
+        get(&self.compaction)
+    }
+
+    pub(super) fn compactions(&self) -> u64 {
+        self.compactions.load(Ordering::Relaxed)
     }
 
     /// Notes which layers there are no more.
@@ -92,4 +119,12 @@ impl Monitor {
         let layers = retired.iter().filter_map(Weak::upgrade);
         layers.map(|layer| layer.segments().iter().map(Segment::file_len).sum::<u64>()).sum()
     }
+}
+
+fn set(place: &Mutex<Background>, background: Background) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = background;
+}
+
+fn get(place: &Mutex<Background>) -> Background {
+    place.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

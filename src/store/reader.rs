@@ -3,9 +3,10 @@
 //! A reader takes no lock and leaves no trace, so anything may change while it looks: what
 //! the manifest names may be gone, and a log half written. It reads the manifest, then what
 //! that names, and if something is not as it should be, looks whether there is another
-//! manifest by now. Only what is so twice, with one manifest all the while, is damage.
+//! manifest by now. Only what is so twice is damage.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::{Arc, PoisonError};
 
 use super::layers::open_layers;
 use super::monitor::Monitor;
@@ -68,12 +69,8 @@ impl Reader {
 
     /// Looks for what was committed since, and says whether there is anything.
     pub(super) fn refresh(&self, disk: &dyn Disk) -> Result<bool> {
-        let mut state = self.state.lock().unwrap_or_else(|poisoned| {
-            // It may have been left in the middle of a commit.
-            let mut state = poisoned.into_inner();
-            state.tail = None;
-            state
-        });
+        // A thread that panicked in the middle of a commit left no tail.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let contents = manifest::read(disk)?.ok_or_else(|| manifest::missing(disk))?;
         if contents == state.contents {
             match state.follow() {
@@ -149,14 +146,16 @@ fn read_all(
     shown: Option<&ManifestContents>,
     known: &Layers,
 ) -> Result<Read> {
-    let open: Vec<_> = known.all().cloned().collect();
+    let open: RefCell<Vec<_>> = RefCell::new(known.all().cloned().collect());
     read_steadily(disk, |contents| {
         if let Some(shown) = shown {
             refuse_replaced(disk, shown, &contents)?;
         }
         manifest::refuse_foreign(disk, &contents)?;
         refuse_older(disk, &contents)?;
-        let layers = open_layers(disk, &contents, verification, &open)?;
+        let layers = open_layers(disk, &contents, verification, &open.borrow())?;
+        // Should the logs be gone by now, they need not be opened, and checked, once more.
+        open.borrow_mut().clone_from(&layers);
         let replayed = replay(disk, &contents, known.changed_to(layers)?)?;
         let Replayed { mut delta, recovery, next_commit, .. } = replayed;
         let newest = contents.logs.last().zip(next_commit);
@@ -176,7 +175,7 @@ fn refuse_replaced(
 ) -> Result<()> {
     let found = if contents.store_id != shown.store_id {
         "there is another store in its place"
-    } else if contents.generation < shown.generation {
+    } else if contents.generation <= shown.generation && contents != shown {
         "there is an older state of it in its place"
     } else {
         return Ok(());
@@ -185,28 +184,26 @@ fn refuse_replaced(
 }
 
 /// Reads what the manifest names, without keeping a writer from replacing it meanwhile:
-/// what is found damaged is read again, until it is so twice with one manifest all the
-/// while.
+/// what is found damaged is read again, until something is twice with one manifest all the
+/// while, or the same thing is twice.
 pub(super) fn read_steadily<T>(
     disk: &dyn Disk,
     read: impl Fn(ManifestContents) -> Result<T>,
 ) -> Result<T> {
     let current = || manifest::read(disk)?.ok_or_else(|| manifest::missing(disk));
     let mut contents = current()?;
-    let mut was_damaged = false;
+    let mut before = None;
     loop {
-        let damaged = match read(contents.clone()) {
-            Err(damaged @ Error::Damaged(_)) => damaged,
+        let damage = match read(contents.clone()) {
+            Err(Error::Damaged(damage)) => damage,
             done => return done,
         };
         let now = current()?;
-        if now != contents {
-            contents = now;
-            was_damaged = false;
-        } else if was_damaged {
-            return Err(damaged);
-        } else {
-            was_damaged = true;
+        let is_same = now == contents;
+        if before.is_some_and(|(other, was_same)| other == damage || is_same && was_same) {
+            return Err(Error::Damaged(damage));
         }
+        before = Some((damage, is_same));
+        contents = now;
     }
 }

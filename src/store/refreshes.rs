@@ -127,11 +127,11 @@ fn a_reader_that_is_overtaken_again() {
     let store = disk.create_store(&Options::new()).unwrap();
     store.commit(&put(&KeyFamily::Uniform.generate(ENTRIES, 1), 1)).unwrap();
     let times = Cell::new(0);
-    let half_a_frame = || {
+    let half_a_frame = |offset| {
         Error::from(Damage {
             path: "log".into(),
             part: "log frame",
-            offset: 0,
+            offset,
             expected: "a whole frame".into(),
             found: "half of one".into(),
         })
@@ -139,7 +139,7 @@ fn a_reader_that_is_overtaken_again() {
     let read = read_steadily(&disk, |contents| {
         times.set(times.get() + 1);
         match times.get() {
-            1 | 3 => Err(half_a_frame()),
+            time @ (1 | 3) => Err(half_a_frame(time)),
             // Between the manifest and the log.
             2 => {
                 store.flush().unwrap();
@@ -149,6 +149,28 @@ fn a_reader_that_is_overtaken_again() {
         }
     });
     assert_eq!((read.unwrap(), times.get()), (0, 4));
+}
+
+/// Damage in a file that every manifest names is said however many of them there are.
+#[test]
+fn damage_that_stays_beside_a_writer_is_damage() {
+    let disk = SimDisk::new();
+    let store = disk.create_store(&Options::new().inline()).unwrap();
+    let times = Cell::new(0);
+    let read = read_steadily(&disk, |_| -> Result<()> {
+        times.set(times.get() + 1);
+        store.put(&TokenId::from(1), value(times.get())).unwrap();
+        store.flush().unwrap();
+        Err(Error::from(Damage {
+            path: "base".into(),
+            part: "header",
+            offset: 0,
+            expected: "a header".into(),
+            found: "none".into(),
+        }))
+    });
+    assert!(matches!(read, Err(Error::Damaged(_))));
+    assert_eq!(times.get(), 2);
 }
 
 /// Damage that stays is said after the second look.
@@ -200,6 +222,9 @@ fn a_reader_does_not_change_stores() {
 
     std::fs::remove_dir_all(&path).unwrap();
     std::fs::rename(&copy, &path).unwrap();
+    is_refused();
+    // Which has a manifest of the same number now.
+    drop(Store::open(&path, &Options::new()).unwrap());
     is_refused();
 
     std::fs::remove_dir_all(&path).unwrap();

@@ -29,11 +29,15 @@ pub struct Stat {
     /// Bytes of segment files that are in the store no more, but that snapshots of this
     /// process keep on disk.
     pub pinned_bytes: u64,
-    /// Deltas that were written to a layer since the store was opened; 0 where it is only
-    /// read, as others write it.
+    /// Deltas that were flushed since the store was opened, be it to nothing; 0 where it is
+    /// only read, as others write it.
     pub flushes: u64,
-    /// What this process does in the background.
+    /// Times that layers were made one since the store was opened.
+    pub compactions: u64,
+    /// What this process does with a full delta.
     pub background: Background,
+    /// What it does with the layers.
+    pub compaction: Background,
     /// What opening the store found in its logs.
     pub recovery: Recovery,
     /// Each layer on disk, newest first.
@@ -98,7 +102,9 @@ impl Store {
             bytes_per_token: (tokens > 0).then(|| segment_bytes as f64 / tokens as f64),
             pinned_bytes: monitor.pinned_bytes(),
             flushes: monitor.flushes(),
+            compactions: monitor.compactions(),
             background: monitor.background(),
+            compaction: monitor.compaction(),
             recovery: self.inner.recovery,
             each_layer,
         }

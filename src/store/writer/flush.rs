@@ -12,21 +12,19 @@
 use std::io;
 use std::sync::Arc;
 
+use super::compaction::free_layers;
 use super::{Flushing, State, WRITE, Writer, again};
+use crate::compact::RECORDS_MAX;
+use crate::compact::pace::Unhindered;
 use crate::compact::policy::layers_to_take;
-use crate::compact::{RECORDS_MAX, write_layer};
-use crate::delta::flush::{Flush, Flushed};
+use crate::delta::compaction::Inputs;
 use crate::error::{Error, Result};
-use crate::format::manifest::SegmentEntry;
 use crate::format::names::segment_name;
-use crate::manifest;
+use crate::report;
 use crate::segment::builder::SegmentIds;
 use crate::sync::{MutexGuard, thread};
 
 const FLUSH: &str = "flush";
-
-/// So few entries may look for their places above a new base while others wait.
-const FEW_ENTRIES: usize = 4_096;
 
 impl Writer {
     /// Makes room for a frame: begins a log, or seals the delta, or waits until that can be
@@ -125,7 +123,7 @@ impl Writer {
     }
 
     fn start<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let (flush, ids) = match self.plan(&mut state) {
+        let (inputs, ids) = match self.plan(&mut state) {
             Ok(planned) => planned,
             Err(error) => {
                 self.set_flushing(&mut state, Flushing::Failed(error));
@@ -135,7 +133,7 @@ impl Writer {
         self.set_flushing(&mut state, Flushing::Running);
         if self.is_inline {
             drop(state);
-            self.run_flush(flush, ids);
+            self.run_flush(inputs, ids);
             return self.state();
         }
         if let Some(before) = state.thread.take() {
@@ -144,7 +142,7 @@ impl Writer {
         }
         let writer = Arc::clone(self);
         let builder = thread::Builder::new().name("ringstore-flush".into());
-        match builder.spawn(move || writer.run_flush(flush, ids)) {
+        match builder.spawn(move || writer.run_flush(inputs, ids)) {
             Ok(thread) => state.thread = Some(thread),
             Err(error) => {
                 let error = Error::io("start a thread for", self.disk.path())(error);
@@ -155,13 +153,16 @@ impl Writer {
     }
 
     /// What is to be flushed, and to which file.
-    fn plan(&self, state: &mut State) -> Result<(Flush, SegmentIds)> {
-        let next = manifest::next(self.disk.as_ref(), &state.contents)?;
-        let (store_id, segment_id) = (state.contents.store_id, state.contents.next_file_id);
-        state.contents.next_file_id = next.next_file_id;
-        let lens: Vec<_> = state.delta.layers().all().map(|layer| layer.len() as u64).collect();
-        let count = layers_to_take(state.delta.sealed_len() as u64, &lens, RECORDS_MAX);
-        Ok((state.delta.to_flush(count), SegmentIds { store_id, segment_id }))
+    fn plan(&self, state: &mut State) -> Result<(Inputs, SegmentIds)> {
+        let ids = state.next_segment(self.disk.as_ref())?;
+        let layers: Vec<_> = state.delta.layers().all().cloned().collect();
+        let lens: Vec<_> = layers.iter().map(|layer| layer.len() as u64).collect();
+        // The base is for compactions.
+        let upper = state.delta.layers().upper().len();
+        let (free, others) = lens.split_at(free_layers(&layers, &state.compacting).min(upper));
+        let entries = state.delta.sealed_len() as u64;
+        let count = layers_to_take(entries, free, others.len(), RECORDS_MAX);
+        Ok((state.delta.to_flush(count), ids))
     }
 
     pub(super) fn set_flushing(&self, state: &mut State, flushing: Flushing) {
@@ -174,73 +175,26 @@ impl Writer {
         self.changed.notify_all();
     }
 
-    fn run_flush(&self, flush: Flush, ids: SegmentIds) {
+    fn run_flush(self: &Arc<Self>, inputs: Inputs, ids: SegmentIds) {
         let running = Running { writer: self };
-        let result = self.make_layer(&flush, ids).and_then(|made| self.install_layer(&flush, made));
+        let result = self.make_and_install(inputs, ids, &Unhindered, true);
         std::mem::forget(running);
-        // Whoever waits for this is to find no layer kept for it.
-        drop(flush);
         let name = segment_name(ids.segment_id);
         let mut state = self.state();
         let result = self.settle(&mut state, result, &name);
         let path = self.disk.path().display();
         match &result {
-            Ok(()) => ::log::debug!("{path}: flushed to {name}"),
-            Err(error) => ::log::error!("{path}: what is in memory cannot be flushed: {error}"),
-        }
-        self.set_flushing(&mut state, result.map_or_else(Flushing::Failed, |()| Flushing::Idle));
-    }
-
-    /// Writes the layer, and finds out what will be there once it is installed.
-    fn make_layer(
-        &self,
-        flush: &Flush,
-        ids: SegmentIds,
-    ) -> Result<(Option<SegmentEntry>, Flushed)> {
-        let written = write_layer(self.disk.as_ref(), ids, flush)?;
-        let (entry, outlined) = written.unzip();
-        let layer = entry.as_ref().map(|entry| self.open_layer(entry)).transpose()?;
-        let mut flushed = flush.finish(layer, &outlined.unwrap_or_default())?;
-        // Of what others commit meanwhile there is little in the end.
-        loop {
-            let parts = self.state().delta.older().to_vec();
-            if flushed.prepare(&parts)? <= FEW_ENTRIES {
-                return Ok((entry, flushed));
+            Ok(()) => report::debug(format_args!("{path}: flushed to {name}")),
+            Err(error) => {
+                report::error(format_args!("{path}: what is in memory cannot be flushed: {error}"));
             }
         }
-    }
-
-    fn install_layer(
-        &self,
-        flush: &Flush,
-        (entry, flushed): (Option<SegmentEntry>, Flushed),
-    ) -> Result<()> {
-        let disk = self.disk.as_ref();
-        let mut state = self.state();
-        self.refuse_failed(&state, FLUSH)?;
-        let mut contents = manifest::next(disk, &state.contents)?;
-        let layer = entry.map(|entry| vec![entry]);
-        let taken: Vec<_> = contents.layers.splice(..flush.layers_taken(), layer).collect();
-        let logs: Vec<_> = contents.logs.drain(..state.sealed_logs).collect();
-        manifest::replace(disk, &contents)?;
-        self.monitor.set_logs(&contents.logs);
-        self.monitor.count_flush();
-        self.monitor.retire(state.delta.layers().all(), flushed.layers().all());
-        state.contents = contents;
-        state.sealed_logs = 0;
-        let shown = state.delta.install_flushed(&flushed).and_then(|()| self.show(&mut state));
-        let before = shown.unwrap_or_else(|error| {
-            self.fail(&mut state, disk.path(), io::Error::other(error.to_string()));
-            Vec::new()
-        });
-        drop(state);
-        drop(before);
-        self.published.tidy();
-        self.unlink(&logs);
-        for segment in taken.iter().flatten() {
-            let _ = disk.unlink(&segment_name(segment.segment_id));
+        if result.is_ok() {
+            self.monitor.count_flush();
+            // Before whoever waits for the flush could think that all is done.
+            state = self.compact_if_due(state);
         }
-        Ok(())
+        self.set_flushing(&mut state, result.map_or_else(Flushing::Failed, |()| Flushing::Idle));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::io::random::random_bytes;
 use crate::log::write::{Log, log_for};
 use crate::manifest;
 use crate::options::Durability;
+use crate::report;
 
 impl Writer {
     /// Begins a log with room for a frame, and names it in the manifest. It begins with the
@@ -35,7 +36,7 @@ impl Writer {
         state.log = Some(log);
         state.last_sequence = entry.commits_from - 1;
         drop(self.reach(state, state.last_sequence, Durability::Synced));
-        ::log::debug!("{}: log {} begun", disk.path().display(), entry.log_id);
+        report::debug(format_args!("{}: log {} begun", disk.path().display(), entry.log_id));
         self.unlink(&dropped);
         Ok(())
     }

@@ -8,8 +8,10 @@
 //! would not tell, as the kernel may take for clean what it could not write; so nothing
 //! more is written until the store is opened anew.
 
+mod compaction;
 mod flush;
 mod gathers;
+mod install;
 mod line;
 mod logs;
 #[cfg(all(test, not(shuttle)))]
@@ -35,6 +37,7 @@ use crate::io::Disk;
 use crate::log::write::Log;
 use crate::options::{Durability, Options, Verification};
 use crate::recover::Replayed;
+use crate::report;
 use crate::segment::layer::Layer;
 use crate::snapshot::view::View;
 use crate::sync::thread::JoinHandle;
@@ -51,8 +54,9 @@ pub(super) struct Writer {
     /// Entries of the delta at the most, but for what a single commit adds.
     delta_entries: usize,
     verification: Verification,
-    /// Whether what is flushed is flushed by the thread that made that necessary.
+    /// Whether what is done in the background is done by the thread that made that necessary.
     is_inline: bool,
+    compaction_bytes_per_second: Option<u64>,
     /// The process that opened the store. A child that it forks has the lock as well, but
     /// not the right to write.
     process: u32,
@@ -94,6 +98,13 @@ pub(super) struct State {
     sealed_logs: usize,
     /// The one that flushes, or that flushed last.
     thread: Option<JoinHandle<()>>,
+    /// Layers that are being made one, newest first; they are side by side.
+    compacting: Vec<Arc<Layer>>,
+    /// The one that compacts, or that compacted last.
+    compaction_thread: Option<JoinHandle<()>>,
+    is_paused: bool,
+    /// Nothing is begun any more in the background.
+    is_closing: bool,
     is_closed: bool,
     /// Frames that were led last, or came into line meanwhile: so many may come again.
     expected: u64,
@@ -154,6 +165,10 @@ impl Writer {
             flushing: Flushing::Idle,
             sealed_logs: 0,
             thread: None,
+            compacting: Vec::new(),
+            compaction_thread: None,
+            is_paused: false,
+            is_closing: false,
             is_closed: false,
             expected: 0,
             gathers: Gathers::default(),
@@ -174,6 +189,7 @@ impl Writer {
                 other => other,
             },
             is_inline: options.is_inline,
+            compaction_bytes_per_second: options.compaction_bytes_per_second,
             process: std::process::id(),
             state: Mutex::new(state),
             reached: Reached::new(last_sequence),
@@ -302,21 +318,34 @@ impl Writer {
         self.wait(state, sequence, Durability::Synced)
     }
 
+    /// The same for who closes the store, and is to know whether that was ever in doubt.
+    pub(super) fn sync_at_last(&self) -> Result<()> {
+        self.sync().map_err(|error| match &self.state().failed {
+            Some(failed) => failed.outcome_unknown(),
+            None => error,
+        })
+    }
+
     /// Syncs what was committed and says in the log that it is synced.
     pub(super) fn close(&self) -> Result<()> {
         if self.is_forked() {
             return Ok(());
         }
-        let synced = self.sync().and_then(|()| self.mark_end());
         let mut state = self.state();
-        let synced = synced.map_err(|error| match &state.failed {
-            Some(failed) => failed.outcome_unknown(),
-            None => error,
-        });
+        state.is_closing = true;
+        self.changed.notify_all();
+        drop(state);
+        let synced = self.sync_at_last().and_then(|()| self.mark_end());
+        let mut state = self.state();
         let thread = state.thread.take();
         drop(state);
         if let Some(thread) = thread {
             // It keeps the lock on the directory as long as it runs. A panic was noted.
+            let _ = thread.join();
+        }
+        // That one may have begun this one.
+        let compaction_thread = self.state().compaction_thread.take();
+        if let Some(thread) = compaction_thread {
             let _ = thread.join();
         }
         let mut state = self.state();
@@ -369,7 +398,10 @@ impl Writer {
         let said = error.to_string();
         state.failed = Some(Failed { path: path.to_path_buf(), error, unknown });
         // The last thing, as what others do with it may panic.
-        ::log::error!("{} is only read from now on: {said}", self.disk.path().display());
+        report::error(format_args!(
+            "{} is only read from now on: {said}",
+            self.disk.path().display()
+        ));
     }
 }
 
@@ -379,6 +411,7 @@ impl Drop for Writer {
             // That thread is not in this process; nor, perhaps, the one that has the lock.
             if let Ok(mut state) = self.state.try_lock() {
                 std::mem::forget(state.thread.take());
+                std::mem::forget(state.compaction_thread.take());
             }
         }
     }

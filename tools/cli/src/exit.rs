@@ -88,6 +88,7 @@ fn exit_of(error: &Error) -> Exit {
         Error::Locked { .. } => Exit::Locked,
         Error::Interrupted => Exit::Interrupted,
         Error::NotAStore { .. }
+        | Error::Replaced { .. }
         | Error::AlreadyExists { .. }
         | Error::Unwritable { .. }
         | Error::BadInput { .. }

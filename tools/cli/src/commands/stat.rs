@@ -105,6 +105,7 @@ mod tests {
     fn every_layer_has_its_line() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::create(directory.path(), &Options::new()).unwrap();
+        store.pause_compaction().unwrap();
         let (token, value) = (TokenId::from(1), BlockTime::new(2.into(), 3));
         store.put(&token, value).unwrap();
         store.put(&TokenId::from(2), value).unwrap();

@@ -1,0 +1,113 @@
+//! Making one layer of several parts that lie one above the other.
+//!
+//! What is sealed becomes a layer, perhaps together with the newest layers; or layers become
+//! one. Where the base is among them, their entries are settled against it, and what comes
+//! of it is a base. None of that needs a lock, as nothing it reads changes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::layers::{Layers, Outlined, outline, outlined};
+use super::merge::{OverBase, merge};
+use super::outline::Outline;
+use super::part::Part;
+use crate::error::Result;
+use crate::format::kinds::Kind;
+use crate::segment::layer::Layer;
+use crate::token::{Record, TokenId};
+
+/// Parts, one above the other, that become one layer.
+pub(crate) struct Inputs {
+    base: Arc<Layer>,
+    /// Those above the base, newest first.
+    parts: Vec<Part>,
+    takes_base: bool,
+    taken: Vec<Arc<Layer>>,
+}
+
+/// What inputs came to.
+pub(crate) struct Made {
+    pub(super) taken: Vec<Arc<Layer>>,
+    /// None if no record came.
+    pub(super) layer: Option<Arc<Layer>>,
+    /// Over this base.
+    pub(super) outline: Option<Arc<Outline>>,
+    pub(super) base: Arc<Layer>,
+}
+
+impl Made {
+    /// The layers that it stands for, newest first.
+    pub(crate) fn taken(&self) -> &[Arc<Layer>] {
+        &self.taken
+    }
+}
+
+impl Inputs {
+    /// What is sealed above layers, and those of the layers that have these numbers, counted
+    /// from the newest. Where there is no base, this makes one.
+    pub(super) fn new(layers: &Layers, sealed: &[Part], taken: Range<usize>) -> Self {
+        let upper = layers.upper();
+        let takes_base = taken.end > upper.len() || layers.base().len() == 0;
+        let start = taken.start.min(upper.len());
+        let end = taken.end.clamp(start, upper.len());
+        let parts = sealed.iter().chain(&upper[start..end]).cloned().collect();
+        let taken = layers.all().skip(taken.start).take(taken.len()).cloned().collect();
+        Self { base: Arc::clone(layers.base()), parts, takes_base, taken }
+    }
+
+    /// The layers among them, newest first.
+    pub(crate) fn taken(&self) -> &[Arc<Layer>] {
+        &self.taken
+    }
+
+    /// At most so many records come of it.
+    pub(crate) fn records_max(&self) -> u64 {
+        let base = if self.takes_base { self.base.len() } else { 0 };
+        self.parts.iter().map(Part::len).sum::<usize>() as u64 + base as u64
+    }
+
+    /// None of their tokens lies outside of these; `None` if there are none.
+    pub(crate) fn bounds(&self) -> Result<Option<(TokenId, TokenId)>> {
+        let base = Part::Layer(Arc::clone(&self.base), None);
+        let base = self.takes_base.then_some(&base);
+        let mut bounds: Option<(TokenId, TokenId)> = None;
+        for part in self.parts.iter().chain(base) {
+            let Some(last) = part.len().checked_sub(1) else { continue };
+            if let (Some(first), Some(last)) = (part.record(0)?, part.record(last)?) {
+                let (low, high) = bounds.unwrap_or((first.token, last.token));
+                bounds = Some((low.min(first.token), high.max(last.token)));
+            }
+        }
+        Ok(bounds)
+    }
+
+    /// Gives the layer's records in order, each with its kind. What comes back is for
+    /// [`made`](Self::made).
+    pub(crate) fn run(
+        &self,
+        visit: &mut dyn FnMut(&Record, Kind) -> Result<()>,
+    ) -> Result<Vec<Outlined>> {
+        if self.takes_base {
+            let mut over = OverBase::new(&self.base, &self.parts);
+            let mut visit = |record: &Record| visit(record, Kind::Fresh);
+            merge(&self.base, &self.parts, &mut |entry, sources| {
+                over.push(&entry, sources, &mut visit)
+            })?;
+            over.finish(&mut visit)?;
+            return Ok(Vec::new());
+        }
+        let mut entries = Vec::new();
+        merge(&self.base, &self.parts, &mut |entry, _| {
+            entries.push(outlined(&entry));
+            visit(&entry.record, entry.kind)
+        })?;
+        Ok(entries)
+    }
+
+    /// The layer that was written of them, if any.
+    pub(crate) fn made(self, layer: Option<Layer>, outlined: &[Outlined]) -> Made {
+        let Self { base, takes_base, taken, .. } = self;
+        let outline = if takes_base { None } else { outline(&base, outlined) };
+        Made { taken, layer: layer.map(Arc::new), outline, base }
+    }
+}

@@ -1,0 +1,203 @@
+//! Compaction: all layers become one, while others commit, flush and read.
+//!
+//! A thread of its own does it where the layers above the base have grown to a good part
+//! of it, or whoever asks for it. It changes nothing until it is done, and then one manifest
+//! names its layer in place of those that it was made of. If it fails, they are left as they
+//! are, and it is tried again when the next delta is flushed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{State, Writer};
+use crate::compact::BYTES_PER_RECORD;
+use crate::compact::pace::{Limit, Pace};
+use crate::compact::policy::is_to_compact;
+use crate::delta::compaction::Inputs;
+use crate::error::{Error, Result};
+use crate::format::names::segment_name;
+use crate::progress::{OnProgress, Phase, Progress, UNWATCHED};
+use crate::report;
+use crate::segment::builder::SegmentIds;
+use crate::segment::layer::Layer;
+use crate::sync::{MutexGuard, park_timeout, thread};
+
+const COMPACT: &str = "compact";
+
+/// Whoever waits for its turn to write looks so often whether to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A compaction to be done.
+struct Compaction {
+    inputs: Inputs,
+    ids: SegmentIds,
+}
+
+impl Writer {
+    /// Has the layers compacted in the background if they ask for it.
+    pub(super) fn compact_if_due<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let is_held_up = state.is_paused || state.is_closing || state.failed.is_some();
+        if is_held_up || !state.compacting.is_empty() || !is_to_compact(&lens(&state)) {
+            return state;
+        }
+        let compaction = match self.begin_compaction(&mut state) {
+            Ok(compaction) => compaction,
+            Err(error) => {
+                self.monitor.compaction_failed(&error);
+                return state;
+            }
+        };
+        if self.is_inline {
+            drop(state);
+            let _ = self.run_compaction(compaction, UNWATCHED);
+            return self.state();
+        }
+        if let Some(before) = state.compaction_thread.take() {
+            // It said that it is done, which was the last that it did. A panic was noted.
+            let _ = before.join();
+        }
+        let writer = Arc::clone(self);
+        let builder = thread::Builder::new().name("ringstore-compact".into());
+        // What it fails with is noted.
+        match builder.spawn(move || drop(writer.run_compaction(compaction, UNWATCHED))) {
+            Ok(thread) => state.compaction_thread = Some(thread),
+            Err(error) => {
+                let error = Error::io("start a thread for", self.disk.path())(error);
+                self.end_compaction(&mut state, Err(&error));
+            }
+        }
+        state
+    }
+
+    /// Flushes what was committed, and makes one layer of all.
+    pub(in crate::store) fn compact(self: &Arc<Self>, progress: OnProgress<'_>) -> Result<()> {
+        self.flush()?;
+        let mut state = self.state();
+        while !state.compacting.is_empty() {
+            state = self.wait_for_change(state);
+        }
+        self.refuse_failed(&state, COMPACT)?;
+        if lens(&state).len() <= 1 {
+            return Ok(());
+        }
+        let compaction = self.begin_compaction(&mut state)?;
+        drop(state);
+        self.run_compaction(compaction, progress)
+    }
+
+    /// Holds up compactions, or lets them go on.
+    pub(in crate::store) fn pause_compaction(self: &Arc<Self>, is_paused: bool) -> Result<()> {
+        self.refuse_forked(COMPACT)?;
+        let mut state = self.state();
+        state.is_paused = is_paused;
+        self.changed.notify_all();
+        drop(self.compact_if_due(state));
+        Ok(())
+    }
+
+    fn begin_compaction(&self, state: &mut State) -> Result<Compaction> {
+        let ids = state.next_segment(self.disk.as_ref())?;
+        let inputs = state.delta.to_compact();
+        state.compacting = inputs.taken().to_vec();
+        self.monitor.compacting();
+        Ok(Compaction { inputs, ids })
+    }
+
+    fn run_compaction(&self, compaction: Compaction, progress: OnProgress<'_>) -> Result<()> {
+        let running = Running { writer: self };
+        let Compaction { inputs, ids } = compaction;
+        let pace = CompactionPace { writer: self, progress, limit: self.limit() };
+        let result = self.make_and_install(inputs, ids, &pace, false);
+        std::mem::forget(running);
+        let name = segment_name(ids.segment_id);
+        let mut state = self.state();
+        let result = self.settle(&mut state, result, &name);
+        let path = self.disk.path().display();
+        match &result {
+            Ok(()) => report::debug(format_args!("{path}: compacted to {name}")),
+            Err(Error::Interrupted) => {
+                report::debug(format_args!("{path}: a compaction was interrupted"));
+            }
+            Err(error) => {
+                report::error(format_args!("{path}: layers cannot be compacted: {error}"));
+            }
+        }
+        self.end_compaction(&mut state, result.as_ref().copied());
+        result
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        self.compaction_bytes_per_second.map(Limit::new)
+    }
+
+    fn end_compaction(&self, state: &mut State, result: Result<(), &Error>) {
+        // Whoever waits for this is to find no layer kept for it.
+        state.compacting.clear();
+        match result {
+            Ok(()) => self.monitor.compacted(),
+            Err(Error::Interrupted) => self.monitor.compaction_interrupted(),
+            Err(error) => self.monitor.compaction_failed(error),
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// Records of each layer, newest first.
+fn lens(state: &State) -> Vec<u64> {
+    state.delta.layers().all().map(|layer| layer.len() as u64).collect()
+}
+
+/// How many of the newest layers are not being compacted.
+pub(super) fn free_layers(layers: &[Arc<Layer>], compacting: &[Arc<Layer>]) -> usize {
+    let first = compacting.first();
+    let taken = first.and_then(|first| layers.iter().position(|layer| Arc::ptr_eq(layer, first)));
+    taken.unwrap_or(layers.len())
+}
+
+/// Stops where the store is closed, waits where compaction is paused, or too fast.
+struct CompactionPace<'a> {
+    writer: &'a Writer,
+    progress: OnProgress<'a>,
+    limit: Option<Limit>,
+}
+
+impl Pace for CompactionPace<'_> {
+    fn go_on(&self, done: u64, total: u64) -> Result<()> {
+        let progress = Progress { phase: Phase::Writing, done, total: Some(total) };
+        if (self.progress)(progress).is_break() {
+            return Err(Error::Interrupted);
+        }
+        loop {
+            let mut state = self.writer.state();
+            while state.is_paused && !state.is_closing && state.failed.is_none() {
+                state = self.writer.wait_for_change(state);
+            }
+            if state.is_closing {
+                return Err(Error::Interrupted);
+            }
+            self.writer.refuse_failed(&state, COMPACT)?;
+            drop(state);
+            let wait = self.limit.map(|limit| limit.wait_for(done * BYTES_PER_RECORD));
+            match wait {
+                Some(wait) if !wait.is_zero() => park_timeout(wait.min(LOOK)),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// A compaction under way. Should it end by a panic, nobody waits for it in vain.
+struct Running<'a> {
+    writer: &'a Writer,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let error = std::io::Error::other("a thread panicked");
+        let error = Error::io(COMPACT, self.writer.disk.path())(error);
+        let mut state = self.writer.state();
+        self.writer.end_compaction(&mut state, Err(&error));
+    }
+}
