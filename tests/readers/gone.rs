@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use ringstore::{Durability, Error, Options, Result, Store, TokenId};
+use ringstore::{Background, Durability, Error, Options, Result, Stat, Store, TokenId};
 
 use crate::opens::options;
 use crate::published::system::{Progress, directory, names};
@@ -42,6 +42,16 @@ fn is_not_found(error: &Error) -> bool {
     }
 }
 
+/// Waits until nothing is written in the background.
+fn wait_until_idle(store: &Store) {
+    let is_busy = |stat: Stat| {
+        stat.background == Background::Flushing || stat.compaction == Background::Compacting
+    };
+    while is_busy(store.stat()) {
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn a_directory_that_is_deleted() {
     let directory = directory();
@@ -51,6 +61,7 @@ fn a_directory_that_is_deleted() {
     assert!(commit_until(&store, &tokens, 1, 50).1.is_ok());
     let reader = Store::open_read_only(&path, &options()).unwrap();
     let (old, read) = (store.snapshot(), reader.snapshot());
+    wait_until_idle(&store);
     fs::remove_dir_all(&path).unwrap();
 
     // Nobody finds a store there any more.
@@ -196,6 +207,7 @@ fn a_directory_that_is_moved() {
     let store = create(&path, &options(), &tokens);
     assert!(commit_until(&store, &tokens, 1, 50).1.is_ok());
     let reader = Store::open_read_only(&path, &options()).unwrap();
+    wait_until_idle(&store);
     fs::rename(&path, &moved).unwrap();
     assert!(matches!(reader.refresh(), Err(Error::NotAStore { .. })));
     let (last, failed) = commit_until(&store, &tokens, 51, 500);
@@ -232,8 +244,8 @@ fn a_store_in_the_place_of_another_one() {
         let tokens = tokens(TOKENS);
         let store = create(&path, &options(), &tokens);
         assert!(commit_until(&store, &tokens, 1, 50).1.is_ok());
-        // Nothing is being written in the background.
         store.flush().unwrap();
+        wait_until_idle(&store);
         if is_deleted {
             fs::remove_dir_all(&path).unwrap();
         } else {

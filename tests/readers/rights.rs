@@ -77,6 +77,7 @@ fn a_reader_needs_no_right_to_write() {
     let path = directory.path().join("tokens");
     let tokens = tokens(TOKENS);
     let store = create(&path, &options(), &tokens);
+    store.pause_compaction().unwrap();
     for number in 1..=COMMITS {
         store.commit(&batch(&tokens, number)).unwrap();
     }
