@@ -36,17 +36,20 @@ fn tokens_in_redb_conform() {
     });
 }
 
-/// Filled in bulk, by commits, and half by one and half by the other.
+/// Filled in bulk, by commits, and half by one and half by the other; in one layer, or some.
 #[test]
 fn the_store_conforms() {
     let directory = tempfile::tempdir().unwrap();
-    let mut stores = 0;
+    let (mut stores, mut layers_max) = (0, 0);
     // Whether a commit is on disk is no question of this suite.
     let options = Options::new().durability(Durability::Buffered).log_bytes(64 << 10);
     for loaded in [0, 1, 2] {
         Suite::new().check(|records| {
             stores += 1;
             let store = Store::create(directory.path().join(stores.to_string()), &options)?;
+            if stores % 2 == 0 {
+                store.pause_compaction()?;
+            }
             let (loads, commits) = records.split_at(records.len() * loaded / 2);
             let loads = loads.iter().map(|record| Ok(Record::from(*record)));
             store.bulk_load(loads, &LoadOptions::new())?;
@@ -57,7 +60,9 @@ fn the_store_conforms() {
                 }
                 store.commit(&batch)?;
             }
+            layers_max = layers_max.max(store.stat().layers);
             Ok(store)
         });
     }
+    assert!(layers_max > 2, "{layers_max} layers");
 }
