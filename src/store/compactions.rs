@@ -1,12 +1,20 @@
 //! What a compaction does, and what happens when it cannot.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::flushes::{ENTRIES, contents, put};
+use super::flushes::{ENTRIES, contents, put, value};
+use super::monitor::Background;
 use super::*;
-use crate::format::names::segment_name;
+use crate::format::names::{is_segment, is_temporary, segment_name};
+use crate::load::options::LoadOptions;
 use crate::progress::UNWATCHED;
-use crate::testing::keys::KeyFamily;
+use crate::testing::keys::{KeyFamily, with_values};
+use crate::testing::random::Random;
+use crate::testing::sim::{Fault, SimDisk};
+use crate::token::Record;
 
 /// A store of a layer of removals, of updates, of tokens, and of other tokens, but whose
 /// manifest has these in another order; the files of these.
@@ -81,4 +89,188 @@ fn layers_become_one() {
     assert_eq!(store.stat().compactions, 1, "there was nothing to do");
     store.close().unwrap();
     assert_eq!(contents(&Store::open(directory.path(), &Options::new()).unwrap()), before);
+}
+
+/// A layer and three above it that are so small that nobody compacts them by himself.
+fn layered(disk: &SimDisk) -> Store {
+    let store = disk.create_store(&Options::new().inline()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(10 * ENTRIES, 1);
+    let (base, others) = tokens.split_at(7 * ENTRIES);
+    store.commit(&put(base, 1)).unwrap();
+    store.flush().unwrap();
+    for (tokens, time) in others.chunks(ENTRIES).zip(2..) {
+        store.commit(put(tokens, time).remove(base[time as usize])).unwrap();
+        store.flush().unwrap();
+    }
+    assert_eq!(store.stat().layers, 4);
+    store
+}
+
+fn names(disk: &SimDisk, is_it: fn(&str) -> bool) -> usize {
+    disk.list().unwrap().iter().filter(|name| is_it(name)).count()
+}
+
+/// Whichever call of a compaction fails: what was there is there, and it can be done when the
+/// disk works again, or the store is opened anew.
+#[test]
+fn a_compaction_says_what_became_of_it() {
+    let (mut unknown, mut failed) = (0, 0);
+    for call in 0.. {
+        let disk = SimDisk::new();
+        let store = layered(&disk);
+        let before = contents(&store);
+        let at = disk.operations() + call;
+        disk.fail(Fault::at_operation(at).errno(if call % 2 == 0 {
+            libc::EIO
+        } else {
+            libc::ENOSPC
+        }));
+        let compacted = store.compact(UNWATCHED);
+        let was_reached = disk.operations() > at;
+        disk.heal();
+        assert_eq!(contents(&store), before);
+        match compacted {
+            Ok(()) => {}
+            Err(Error::Io { .. } | Error::NoSpace { .. }) => {
+                failed += 1;
+                assert_eq!((names(&disk, is_segment), names(&disk, is_temporary)), (4, 0));
+                assert!(matches!(store.stat().compaction, Background::Failed(_)));
+                store.compact(UNWATCHED).unwrap();
+                assert_eq!(store.stat().compaction, Background::Idle);
+            }
+            Err(Error::OutcomeUnknown { .. }) => {
+                unknown += 1;
+                assert!(matches!(store.compact(UNWATCHED), Err(Error::Unwritable { .. })));
+            }
+            Err(other) => panic!("{}: {other:?}", disk.describe(at)),
+        }
+        drop(store);
+        let store = disk.open_store(&Options::new().inline()).unwrap();
+        assert_eq!(contents(&store), before);
+        store.compact(UNWATCHED).unwrap();
+        assert_eq!((names(&disk, is_segment), store.stat().layers), (1, 1));
+        assert_eq!(contents(&store), before);
+        if !was_reached {
+            break;
+        }
+    }
+    assert!(unknown >= 2 && failed >= 5, "{unknown} {failed}");
+}
+
+/// Whoever watches it may stop it; nothing is left of it.
+#[test]
+fn a_compaction_that_is_interrupted() {
+    let disk = SimDisk::new();
+    let store = layered(&disk);
+    let before = contents(&store);
+    let paused = store.compact(&|_| ControlFlow::Break(()));
+    assert!(matches!(paused, Err(Error::Interrupted)), "{paused:?}");
+    let stat = store.stat();
+    assert_eq!((stat.layers, stat.compactions, stat.compaction), (4, 0, Background::Idle));
+    assert_eq!((names(&disk, is_segment), names(&disk, is_temporary)), (4, 0));
+    store.compact(UNWATCHED).unwrap();
+    let stat = store.stat();
+    assert_eq!((stat.layers, stat.compactions, stat.compaction), (1, 1, Background::Idle));
+    assert_eq!(contents(&store), before);
+}
+
+/// What is committed and flushed while layers are compacted lies above what comes of it.
+#[test]
+fn others_go_on_while_layers_are_compacted() {
+    for family in [KeyFamily::Uniform, KeyFamily::Dense64] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(directory.path(), &Options::new()).unwrap();
+        store.pause_compaction().unwrap();
+        let tokens = family.generate(150_000, 1);
+        let (base, new) = tokens.split_at(120_000);
+        let records = with_values(base.to_vec(), 1);
+        store.bulk_load(records.map(|pair| Ok(Record::from(pair))), &LoadOptions::new()).unwrap();
+        store.commit(&put(&new[..10_000], 1)).unwrap();
+        store.flush().unwrap();
+        store.resume_compaction().unwrap();
+        let rounds = AtomicU64::new(0);
+        let model = std::sync::Mutex::new(contents(&store));
+        store
+            .compact(&|_| {
+                let round = rounds.fetch_add(1, Ordering::Relaxed) + 2;
+                let mut random = Random::new("meanwhile", round);
+                let (mut batch, mut model) = (Batch::new(), model.lock().unwrap());
+                for _ in 0..3_000 {
+                    let token = *random.pick(&tokens);
+                    if random.below(3) == 0 {
+                        batch.remove(token);
+                        model.remove(&token);
+                    } else {
+                        batch.put(token, value(round));
+                        model.insert(token, value(round));
+                    }
+                }
+                store.commit_with(&batch, Durability::Buffered).unwrap();
+                if round % 2 == 0 {
+                    store.flush().unwrap();
+                }
+                assert_eq!(store.snapshot().len(), model.len() as u64);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        let model: BTreeMap<_, _> = model.into_inner().unwrap();
+        assert!(rounds.into_inner() >= 3);
+        let stat = store.stat();
+        assert_eq!((stat.compactions, stat.tokens), (1, model.len() as u64));
+        assert!(stat.layers > 1 && stat.layers <= 6, "{stat:?}");
+        let snapshot = store.snapshot();
+        for (rank, (token, value)) in model.iter().enumerate().step_by(7) {
+            assert_eq!(snapshot.get(token).unwrap(), Some(*value));
+            assert_eq!(snapshot.rank(token).unwrap(), rank as u64);
+        }
+        assert!(contents(&store) == model);
+        drop(snapshot);
+        store.compact(UNWATCHED).unwrap();
+        assert!(contents(&store) == model);
+        store.close().unwrap();
+        assert!(contents(&Store::open(directory.path(), &Options::new()).unwrap()) == model);
+    }
+}
+
+/// One that is held up goes on when it is resumed.
+#[test]
+fn a_compaction_that_is_paused() {
+    let disk = SimDisk::new();
+    let store = layered(&disk);
+    let before = contents(&store);
+    store.pause_compaction().unwrap();
+    std::thread::scope(|scope| {
+        let compacted = scope.spawn(|| store.compact(UNWATCHED));
+        while store.stat().compaction != Background::Compacting {
+            std::thread::yield_now();
+        }
+        // As long as it is paused it cannot be done.
+        assert_eq!((store.stat().layers, store.stat().compactions), (4, 0));
+        store.resume_compaction().unwrap();
+        compacted.join().unwrap().unwrap();
+    });
+    assert_eq!((store.stat().layers, store.stat().compactions), (1, 1));
+    assert_eq!(contents(&store), before);
+}
+
+/// Closing a store does not wait for what may take hours.
+#[test]
+fn a_store_that_is_closed_while_it_is_compacted() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options::new().compaction_bytes_per_second(1);
+    let store = Store::create(directory.path(), &options).unwrap();
+    let tokens = KeyFamily::Uniform.generate(100_000, 1);
+    for tokens in tokens.chunks(50_000) {
+        store.commit(&put(tokens, 1)).unwrap();
+        store.flush().unwrap();
+    }
+    // Begun before the flush was over.
+    assert_eq!(store.stat().compaction, Background::Compacting);
+    store.close().unwrap();
+    let names = RealDisk::new(directory.path()).list().unwrap();
+    assert_eq!(names.iter().filter(|name| is_segment(name)).count(), 2);
+    assert!(!names.iter().any(|name| is_temporary(name)), "{names:?}");
+    let store = Store::open(directory.path(), &Options::new()).unwrap();
+    store.compact(UNWATCHED).unwrap();
+    assert_eq!((store.stat().layers, store.stat().tokens), (1, 100_000));
 }

@@ -87,7 +87,8 @@ use crate::token::{BlockTime, TokenId};
 ///
 /// When the [delta](Options::delta_entries) or its [log](Options::log_bytes) is full, a
 /// thread writes it to a layer on disk, and takes layers together where there would be more
-/// than six. Others commit meanwhile; they wait only where a second delta is full before the
+/// than six. Where the layers above the bottom one have half of its records, another thread
+/// makes one layer of all. Others commit meanwhile; they wait only where a second delta is full before the
 /// first one is written. If that fails, as for want of room, nothing is lost and commits go
 /// on until the second delta is full; then they try again, and fail as it does, until there
 /// is room. [`stat`](Store::stat) says so before, and closing the store says so at last.
