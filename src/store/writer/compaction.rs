@@ -5,12 +5,13 @@
 //! names its layer in place of those that it was made of. If it fails, they are left as they
 //! are, and it is tried again when the next delta is flushed.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{State, Writer};
 use crate::compact::BYTES_PER_RECORD;
-use crate::compact::pace::{Limit, Pace};
+use crate::compact::pace::Pace;
 use crate::compact::policy::is_to_compact;
 use crate::delta::compaction::Inputs;
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ use crate::progress::{OnProgress, Phase, Progress, UNWATCHED};
 use crate::report;
 use crate::segment::builder::SegmentIds;
 use crate::segment::layer::Layer;
-use crate::sync::{MutexGuard, park_timeout, thread};
+use crate::sync::{MutexGuard, thread};
 
 const COMPACT: &str = "compact";
 
@@ -108,7 +109,7 @@ impl Writer {
     fn run_compaction(&self, compaction: Compaction, progress: OnProgress<'_>) -> Result<()> {
         let running = Running { writer: self };
         let Compaction { inputs, ids } = compaction;
-        let pace = CompactionPace { writer: self, progress, limit: self.limit() };
+        let pace = CompactionPace { writer: self, progress, done: Cell::new(0) };
         let result = self.make_and_install(inputs, ids, &pace, false);
         std::mem::forget(running);
         let name = segment_name(ids.segment_id);
@@ -126,10 +127,6 @@ impl Writer {
         }
         self.end_compaction(&mut state, result.as_ref().copied());
         result
-    }
-
-    fn limit(&self) -> Option<Limit> {
-        self.compaction_bytes_per_second.map(Limit::new)
     }
 
     fn end_compaction(&self, state: &mut State, result: Result<(), &Error>) {
@@ -160,7 +157,23 @@ pub(super) fn free_layers(layers: &[Arc<Layer>], compacting: &[Arc<Layer>]) -> u
 struct CompactionPace<'a> {
     writer: &'a Writer,
     progress: OnProgress<'a>,
-    limit: Option<Limit>,
+    /// Records that were written when it was asked before.
+    done: Cell<u64>,
+}
+
+impl CompactionPace<'_> {
+    /// Waits as long as it is paused, unless it is to end.
+    fn wait_if_paused(&self) -> Result<()> {
+        let mut state = self.writer.state();
+        while state.is_paused && !state.is_closing && state.failed.is_none() {
+            state = self.writer.wait_for_change(state);
+        }
+        if state.is_closing {
+            Err(Error::Interrupted)
+        } else {
+            self.writer.refuse_failed(&state, COMPACT)
+        }
+    }
 }
 
 impl Pace for CompactionPace<'_> {
@@ -169,22 +182,18 @@ impl Pace for CompactionPace<'_> {
         if (self.progress)(progress).is_break() {
             return Err(Error::Interrupted);
         }
-        loop {
-            let mut state = self.writer.state();
-            while state.is_paused && !state.is_closing && state.failed.is_none() {
-                state = self.writer.wait_for_change(state);
-            }
-            if state.is_closing {
-                return Err(Error::Interrupted);
-            }
-            self.writer.refuse_failed(&state, COMPACT)?;
-            drop(state);
-            let wait = self.limit.map(|limit| limit.wait_for(done * BYTES_PER_RECORD));
-            match wait {
-                Some(wait) if !wait.is_zero() => park_timeout(wait.min(LOOK)),
-                _ => return Ok(()),
-            }
+        self.wait_if_paused()?;
+        let bytes = (done - self.done.replace(done)) * BYTES_PER_RECORD;
+        let limit = self.writer.compaction_bytes_per_second;
+        // As long as that takes at this rate, not to speak of what the writing itself took.
+        let mut wait = limit
+            .map_or(Duration::ZERO, |limit| Duration::from_secs_f64(bytes as f64 / limit as f64));
+        while !wait.is_zero() {
+            thread::sleep(wait.min(LOOK));
+            wait = wait.saturating_sub(LOOK);
+            self.wait_if_paused()?;
         }
+        Ok(())
     }
 }
 
