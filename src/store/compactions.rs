@@ -206,7 +206,7 @@ fn others_go_on_while_layers_are_compacted() {
                     }
                 }
                 store.commit_with(&batch, Durability::Buffered).unwrap();
-                if round % 2 == 0 {
+                if round.is_multiple_of(2) {
                     store.flush().unwrap();
                 }
                 assert_eq!(store.snapshot().len(), model.len() as u64);
