@@ -47,6 +47,8 @@ fn main() -> Result<()> {
     let options = Options::new().log_bytes(64 << 20);
     let clean = loaded(&directory.join("clean"), &tokens, &options)?;
     let layered = linked(&clean, &directory.join("layered"), &options)?;
+    // However few tokens there are below them, the layers are to stay.
+    layered.pause_compaction()?;
     for entries in LAYERS {
         change(&layered, &tokens, &mut random, entries, BATCH)?;
         layered.flush()?;
