@@ -5,10 +5,12 @@ pub(crate) mod policy;
 #[cfg(test)]
 mod simulation;
 
+use std::io;
+
 use self::pace::Pace;
 use crate::delta::compaction::Inputs;
 use crate::delta::layers::Outlined;
-use crate::error::{Error, Result, is_no_space};
+use crate::error::{Damage, Error, Result, is_no_space};
 use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
 use crate::format::manifest::SegmentEntry;
 use crate::format::names::{segment_name, temporary_name};
@@ -31,24 +33,25 @@ pub(crate) fn write_layer(
     inputs: &Inputs,
     pace: &dyn Pace,
 ) -> Result<Option<(SegmentEntry, Vec<Outlined>)>> {
-    let written = write(disk, ids, inputs, pace);
-    written.map_err(|error| match error {
-        Error::Io { path, source, .. } if is_no_space(&source) => {
-            Error::NoSpace { path, needed: bytes_of(inputs.records_max()), source }
-        }
+    let records_max = inputs.records_max()?;
+    let needed = records_max.saturating_mul(BYTES_PER_RECORD);
+    let no_space = |path, source| Error::NoSpace { path, needed, source };
+    if disk.free_bytes().is_some_and(|free| free < needed) {
+        // Better known now than when the disk is full, and others find no room either.
+        let path = disk.path_of(&segment_name(ids.segment_id));
+        return Err(no_space(path, io::ErrorKind::StorageFull.into()));
+    }
+    write(disk, ids, inputs, records_max, pace).map_err(|error| match error {
+        Error::Io { path, source, .. } if is_no_space(&source) => no_space(path, source),
         other => other,
     })
-}
-
-/// Bytes of a segment of so many records.
-fn bytes_of(records: u64) -> u64 {
-    records.saturating_mul(BYTES_PER_RECORD)
 }
 
 fn write(
     disk: &dyn Disk,
     ids: SegmentIds,
     inputs: &Inputs,
+    records_max: u64,
     pace: &dyn Pace,
 ) -> Result<Option<(SegmentEntry, Vec<Outlined>)>> {
     let Some(bounds) = inputs.bounds()? else { return Ok(None) };
@@ -59,7 +62,6 @@ fn write(
     // A thread that panicked may have left one.
     let _ = disk.unlink(&temporary);
     let file = disk.create(&temporary).map_err(Error::io("create", &path))?;
-    let records_max = inputs.records_max();
     let plan = SegmentPlan { ids, records_max, bounds };
     let mut builder = SegmentBuilder::new(file, path.clone(), plan)?;
     let mut done = 0;
@@ -68,8 +70,14 @@ fn write(
             pace.go_on(done, records_max)?;
         }
         done += 1;
-        builder.push(record, kind)
+        // If there are more, kinds lie, and merging on finds out which.
+        if done <= records_max { builder.push(record, kind) } else { Ok(()) }
     })?;
+    if done > records_max {
+        let expected = format!("{records_max} records, as kinds were counted");
+        let found = format!("{done}");
+        return Err(Damage { path, part: "layers to be merged", offset: 0, expected, found }.into());
+    }
     let Some(entry) = builder.finish(&mut |_| Ok(()))? else { return Ok(None) };
     disk.rename(&temporary, &name).map_err(Error::io("rename", &path))?;
     sync_names(disk)?;

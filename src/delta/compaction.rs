@@ -60,10 +60,20 @@ impl Inputs {
         &self.taken
     }
 
-    /// At most so many records come of it.
-    pub(crate) fn records_max(&self) -> u64 {
-        let base = if self.takes_base { self.base.len() } else { 0 };
-        self.parts.iter().map(Part::len).sum::<usize>() as u64 + base as u64
+    /// At most so many records come of it, and no fewer if the base is among them, unless
+    /// that is none.
+    pub(crate) fn records_max(&self) -> Result<u64> {
+        let entries: usize = self.parts.iter().map(Part::len).sum();
+        if !self.takes_base {
+            return Ok(entries as u64);
+        }
+        // What is left of all is tokens.
+        let mut tokens = self.base.len() as i64;
+        for part in &self.parts {
+            tokens = tokens.saturating_add(part.tokens_before(part.len())?);
+        }
+        // Kinds that lie may say anything; where they do, merging them says so.
+        Ok(tokens.clamp(1, (self.base.len() + entries).max(1) as i64).cast_unsigned())
     }
 
     /// None of their tokens lies outside of these; `None` if there are none.

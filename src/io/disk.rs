@@ -97,6 +97,12 @@ impl Disk for RealDisk {
         directory.sync_all()
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.path).ok()?;
+        // Some that have no limit say that they have no blocks at all.
+        (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);

@@ -51,6 +51,9 @@ pub(crate) trait Disk: Send + Sync {
     /// dropped; `None` if somebody else has it.
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>>;
 
+    /// Bytes that can still be written, by whoever runs this; `None` where that is not known.
+    fn free_bytes(&self) -> Option<u64>;
+
     /// The path of a file, for messages.
     fn path_of(&self, name: &str) -> PathBuf {
         self.path().join(name)

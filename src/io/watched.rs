@@ -83,6 +83,9 @@ impl Disk for WatchedDisk {
         Watch::call(&self.watch, "sync directory".into())?;
         self.disk.sync_directory()
     }
+    fn free_bytes(&self) -> Option<u64> {
+        self.disk.free_bytes()
+    }
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {
         self.disk.lock(name)
     }

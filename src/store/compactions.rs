@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::flushes::{ENTRIES, contents, put, value};
 use super::monitor::Background;
 use super::*;
+use crate::compact::BYTES_PER_RECORD;
 use crate::format::names::{is_segment, is_temporary, segment_name};
 use crate::load::options::LoadOptions;
 use crate::progress::UNWATCHED;
@@ -155,6 +156,27 @@ fn a_compaction_says_what_became_of_it() {
         }
     }
     assert!(unknown >= 2 && failed >= 5, "{unknown} {failed}");
+}
+
+/// Where there is no room for what comes of it, nothing is written at all; removals need none
+/// for what they remove.
+#[test]
+fn a_compaction_looks_for_room_first() {
+    let disk = SimDisk::new();
+    let store = layered(&disk);
+    let before = contents(&store);
+    let needed = before.len() as u64 * BYTES_PER_RECORD;
+    let operations = disk.operations();
+    disk.set_free_bytes(Some(needed - 1));
+    let compacted = store.compact(UNWATCHED);
+    let Err(Error::NoSpace { needed: found, .. }) = compacted else { panic!("{compacted:?}") };
+    assert_eq!((found, disk.operations()), (needed, operations));
+    assert!(matches!(store.stat().compaction, Background::Failed(_)));
+    disk.set_free_bytes(Some(needed));
+    store.compact(UNWATCHED).unwrap();
+    let stat = store.stat();
+    assert_eq!((stat.layers, stat.compaction), (1, Background::Idle));
+    assert_eq!(contents(&store), before);
 }
 
 /// Whoever watches it may stop it; nothing is left of it.

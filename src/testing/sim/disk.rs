@@ -91,6 +91,10 @@ impl Disk for SimDisk {
         self.state().perform(Operation::Sync(Target::Directory))
     }
 
+    fn free_bytes(&self) -> Option<u64> {
+        self.state().free_bytes
+    }
+
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {
         let mut state = self.state();
         state.ask()?;

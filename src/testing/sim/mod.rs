@@ -76,6 +76,8 @@ struct State {
     files: Files,
     locked: BTreeSet<Inode>,
     faults: Vec<Fault>,
+    /// What whoever asks is told.
+    free_bytes: Option<u64>,
 }
 
 /// An error to come: input and output fails (EIO) and nothing is done, unless more is said.
@@ -232,6 +234,12 @@ impl SimDisk {
     /// Takes back all faults.
     pub fn heal(&self) {
         self.state().faults.clear();
+    }
+
+    /// Says how many bytes can still be written, which is not known at first, to whoever asks.
+    /// It is all that this does: writing more is not refused.
+    pub fn set_free_bytes(&self, bytes: Option<u64>) {
+        self.state().free_bytes = bytes;
     }
 
     /// What the process that is killed after so many operations leaves to the next one,
