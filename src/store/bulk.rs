@@ -49,6 +49,7 @@ impl Store {
         let Some(entry) = entry else {
             return Ok(report);
         };
+        self.inner.monitor.count(|written| written.load_bytes += entry.file_len);
         // A flush under way goes by the layers that there were when it began.
         let mut state = writer.unflushed(writer.state());
         let opened = self.refuse_tokens(&state).and_then(|()| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::flushes::{ENTRIES, contents, put, value};
-use super::monitor::Background;
+use super::monitor::{Background, Written};
 use super::*;
 use crate::compact::BYTES_PER_RECORD;
 use crate::format::names::{is_segment, is_temporary, segment_name};
@@ -156,6 +156,52 @@ fn a_compaction_says_what_became_of_it() {
         }
     }
     assert!(unknown >= 2 && failed >= 5, "{unknown} {failed}");
+}
+
+/// All bytes that are written are counted: frames and marks in logs, and each layer.
+#[test]
+fn what_is_written_is_counted() {
+    const BLOCK: u64 = 512;
+    let disk = SimDisk::new();
+    let store = disk.create_store(&Options::new().inline()).unwrap();
+    assert_eq!(store.stat().written.amplification(), None);
+    let tokens = KeyFamily::Uniform.generate(ENTRIES, 1);
+    for token in &tokens {
+        store.put(token, value(1)).unwrap();
+    }
+    assert!(!store.remove(&TokenId::MAX).unwrap());
+    let count = ENTRIES as u64;
+    // A log's header, and of each commit a frame and a mark, which the next frame replaces.
+    let mut written = Written {
+        committed_bytes: count * Record::LEN as u64,
+        log_bytes: BLOCK + count * 2 * BLOCK,
+        ..Written::default()
+    };
+    assert_eq!(store.stat().written, written);
+    store.flush().unwrap();
+    written.flush_bytes = store.stat().segment_bytes;
+    assert_eq!(store.stat().written, written);
+    store.put(&tokens[0], value(2)).unwrap();
+    let before = store.stat();
+    store.flush().unwrap();
+    let flushed = store.stat().segment_bytes - before.segment_bytes;
+    store.compact(UNWATCHED).unwrap();
+    let after = store.stat();
+    written = Written {
+        flush_bytes: written.flush_bytes + flushed,
+        compaction_bytes: after.segment_bytes,
+        ..before.written
+    };
+    assert_eq!(after.written, written);
+    let bytes = written.log_bytes + written.flush_bytes + written.compaction_bytes;
+    let amplification = bytes as f64 / ((count + 1) * Record::LEN as u64) as f64;
+    assert_eq!(written.amplification(), Some(amplification));
+    drop(store);
+    let loaded = SimDisk::new().create_store(&Options::new().inline()).unwrap();
+    let records = with_values(tokens, 1).map(|pair| Ok(Record::from(pair)));
+    loaded.bulk_load(records, &LoadOptions::new()).unwrap();
+    let load_bytes = loaded.stat().segment_bytes;
+    assert_eq!(loaded.stat().written, Written { load_bytes, ..Written::default() });
 }
 
 /// Where there is no room for what comes of it, nothing is written at all; removals need none

@@ -28,12 +28,40 @@ pub enum Background {
     Failed(String),
 }
 
+/// Bytes written since the store was opened, and for what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Written {
+    /// The records of all changes that were committed, 72 bytes each, also of removals: what
+    /// was to be written.
+    pub committed_bytes: u64,
+    /// To logs.
+    pub log_bytes: u64,
+    /// To layers, by flushes. Those take small layers together, and write these again.
+    pub flush_bytes: u64,
+    /// To layers, by compactions.
+    pub compaction_bytes: u64,
+    /// To layers, by loads; what these wrote for the time being apart.
+    pub load_bytes: u64,
+}
+
+impl Written {
+    /// How many times as much was written for commits as was committed: the *write
+    /// amplification* of logs, flushes and compactions. `None` before the first commit.
+    pub fn amplification(&self) -> Option<f64> {
+        let written = self.log_bytes + self.flush_bytes + self.compaction_bytes;
+        (self.committed_bytes > 0).then(|| written as f64 / self.committed_bytes as f64)
+    }
+}
+
 /// Figures, each of which is changed by itself.
 #[derive(Default)]
 pub(super) struct Monitor {
     log_bytes: AtomicU64,
     flushes: AtomicU64,
     compactions: AtomicU64,
+    written: Mutex<Written>,
     background: Mutex<Background>,
     compaction: Mutex<Background>,
     /// Layers that are in the store no more. Snapshots may have them still.
@@ -57,6 +85,15 @@ impl Monitor {
 
     pub(super) fn flushes(&self) -> u64 {
         self.flushes.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes that were written.
+    pub(super) fn count(&self, count: impl FnOnce(&mut Written)) {
+        count(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn written(&self) -> Written {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn idle(&self) {

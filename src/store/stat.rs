@@ -1,7 +1,7 @@
 //! What a store consists of, in figures.
 
 use super::Store;
-use super::monitor::Background;
+use super::monitor::{Background, Written};
 use crate::format::layout::SectionId;
 use crate::recover::Recovery;
 use crate::segment::layer::Layer;
@@ -34,6 +34,8 @@ pub struct Stat {
     pub flushes: u64,
     /// Times that layers were made one since the store was opened.
     pub compactions: u64,
+    /// What was written since the store was opened; nothing where it is only read.
+    pub written: Written,
     /// What this process does with a full delta.
     pub background: Background,
     /// What it does with the layers.
@@ -103,6 +105,7 @@ impl Store {
             pinned_bytes: monitor.pinned_bytes(),
             flushes: monitor.flushes(),
             compactions: monitor.compactions(),
+            written: monitor.written(),
             background: monitor.background(),
             compaction: monitor.compaction(),
             recovery: self.inner.recovery,

@@ -117,6 +117,7 @@ impl Writer {
         drop(state);
         let led = Led { writer: self };
         let written = write(&file, &frames, offset, syncs);
+        self.monitor.count(|written| written.log_bytes += frames.len() as u64);
         let mut state = self.state();
         std::mem::forget(led);
         state.is_led = false;
@@ -144,7 +145,7 @@ impl Writer {
         let durability = if syncs { Durability::Synced } else { Durability::Buffered };
         let woken = self.reach(&mut state, end, durability);
         if syncs && state.line.is_empty() && is_whole {
-            state.mark(end);
+            self.mark(&state, end);
         }
         let merge = if is_whole { state.begin_merge() } else { None };
         self.changed.notify_all();

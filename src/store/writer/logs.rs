@@ -32,6 +32,7 @@ impl Writer {
         let named = manifest::sync_names(disk).and_then(|()| manifest::replace(disk, &contents));
         self.settle(state, named, &log_name(entry.log_id))?;
         self.monitor.set_logs(&contents.logs);
+        self.monitor.count(|written| written.log_bytes += log.offset);
         state.contents = contents;
         state.log = Some(log);
         state.last_sequence = entry.commits_from - 1;

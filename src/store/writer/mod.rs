@@ -366,6 +366,7 @@ impl Writer {
             return Ok(());
         };
         let (file, offset) = (Arc::clone(&log.file), log.offset);
+        self.monitor.count(|written| written.log_bytes += mark.len() as u64);
         file.write(&mark, offset).and_then(|()| file.sync()).map_err(|source| {
             let closed = Error::io("write", file.path())(again(&source));
             self.fail(&mut state, file.path(), source);
@@ -373,8 +374,21 @@ impl Writer {
         })
     }
 
+    /// Says in the log how far it is durable: where the next frame goes, so that it takes
+    /// no room. What is lost with it is not known to have been durable, nothing else.
+    fn mark(&self, state: &State, durable: u64) {
+        if let Some(log) = &state.log
+            && let Some(mark) = log.mark(state.last_sequence + 1, durable)
+        {
+            self.monitor.count(|written| written.log_bytes += mark.len() as u64);
+            let _ = log.file.write(&mark, log.offset);
+        }
+    }
+
     fn put_in_line(&self, state: &mut State, resolved: &Resolved) -> Result<u64> {
         let entered = state.put_in_line(resolved, self.reached.durable());
+        let bytes = (resolved.entries.len() * Record::LEN) as u64;
+        self.monitor.count(|written| written.committed_bytes += bytes);
         if let Err(error) = &entered {
             // Some of it may have been entered.
             self.fail(state, self.disk.path(), io::Error::other(error.to_string()));
@@ -464,16 +478,6 @@ impl State {
         let merge = Arc::new(self.delta.to_merge()?);
         self.merging = Arc::downgrade(&merge);
         Some(merge)
-    }
-
-    /// Says in the log how far it is durable: where the next frame goes, so that it takes
-    /// no room. What is lost with it is not known to have been durable, nothing else.
-    fn mark(&self, durable: u64) {
-        if let Some(log) = &self.log
-            && let Some(mark) = log.mark(self.last_sequence + 1, durable)
-        {
-            let _ = log.file.write(&mark, log.offset);
-        }
     }
 }
 
