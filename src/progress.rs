@@ -22,6 +22,8 @@ pub enum Phase {
     Syncing,
     /// Checking what is on disk; counted in bytes.
     Verifying,
+    /// Looking for tokens that are too old, and removing them; counted in tokens.
+    Expiring,
 }
 
 impl fmt::Display for Phase {
@@ -34,6 +36,7 @@ impl fmt::Display for Phase {
             Self::Indexing => "indexing",
             Self::Syncing => "syncing",
             Self::Verifying => "verifying",
+            Self::Expiring => "expiring",
         })
     }
 }

@@ -8,6 +8,9 @@ mod compactions;
 #[cfg(test)]
 mod crashes;
 mod directory;
+pub(crate) mod expire;
+#[cfg(test)]
+mod expiries;
 #[cfg(test)]
 mod flushes;
 #[cfg(all(test, shuttle))]
