@@ -195,6 +195,21 @@ impl Error {
         move |source| Self::Io { operation, path: path.to_path_buf(), source }
     }
 
+    /// For `map_err`: the same for what takes room on the disk, so many bytes of it.
+    pub(crate) fn taking(
+        needed: u64,
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            if is_no_space(&source) {
+                Self::NoSpace { path: path.to_path_buf(), needed, source }
+            } else {
+                Self::io(operation, path)(source)
+            }
+        }
+    }
+
     /// An engine's own error, for implementations of
     /// [`TokenStorageBackend`](crate::TokenStorageBackend).
     pub fn backend(

@@ -85,6 +85,7 @@ pub use segment::reader::Segment;
 pub use snapshot::Snapshot;
 pub use snapshot::range::{Range, Slices};
 pub use store::Store;
+pub use store::checkpoint::Checkpoint;
 pub use store::expire::Expired;
 pub use store::monitor::{Background, Written};
 pub use store::stat::{LayerStat, Stat};

@@ -12,7 +12,7 @@ use crate::format::manifest::ManifestContents;
 use crate::format::names::{
     MANIFEST, is_log, is_segment, is_temporary, log_name, segment_name, temporary_name,
 };
-use crate::format::segment::{StoreIdBytes, segment_store_id};
+use crate::format::segment::{StoreIdBytes, are_related, segment_store_id};
 use crate::io::{Disk, DiskFile};
 
 /// No manifest is longer: half a million segments. What is read of a longer file has
@@ -92,7 +92,7 @@ pub(crate) fn refuse_foreign(disk: &dyn Disk, contents: &ManifestContents) -> Re
         } else {
             store_id(file.as_ref())
         };
-        if store_id.is_some_and(|id| id != contents.store_id) {
+        if store_id.is_some_and(|id| !are_related(&id, &contents.store_id)) {
             let found = format!("one of another store than that of {name}");
             return Err(not_of_this_store(disk, found));
         }

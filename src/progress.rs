@@ -22,6 +22,8 @@ pub enum Phase {
     Syncing,
     /// Checking what is on disk; counted in bytes.
     Verifying,
+    /// Copying files; counted in bytes.
+    Copying,
     /// Looking for tokens that are too old, and removing them; counted in tokens.
     Expiring,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Phase {
             Self::Indexing => "indexing",
             Self::Syncing => "syncing",
             Self::Verifying => "verifying",
+            Self::Copying => "copying",
             Self::Expiring => "expiring",
         })
     }

@@ -55,6 +55,15 @@ impl Inputs {
         Self { base: Arc::clone(layers.base()), parts, takes_base, taken }
     }
 
+    /// A delta, newest part first, and the newest of the layers below it, above a base. Where
+    /// that has no records, this makes one.
+    pub(crate) fn above(base: &Arc<Layer>, delta: &[Part], taken: &[Arc<Layer>]) -> Self {
+        let layers = taken.iter().map(|layer| Part::Layer(Arc::clone(layer), None));
+        let parts = delta.iter().cloned().chain(layers).collect();
+        let takes_base = base.len() == 0;
+        Self { base: Arc::clone(base), parts, takes_base, taken: taken.to_vec() }
+    }
+
     /// The layers among them, newest first.
     pub(crate) fn taken(&self) -> &[Arc<Layer>] {
         &self.taken
@@ -68,12 +77,14 @@ impl Inputs {
             return Ok(entries as u64);
         }
         // What is left of all is tokens.
-        let mut tokens = self.base.len() as i64;
+        let base = self.base.len() as u64;
+        let mut tokens = base.cast_signed();
         for part in &self.parts {
             tokens = tokens.saturating_add(part.tokens_before(part.len())?);
         }
         // Kinds that lie may say anything; where they do, merging them says so.
-        Ok(tokens.clamp(1, (self.base.len() + entries).max(1) as i64).cast_unsigned())
+        let most = (base + entries as u64).max(1).cast_signed();
+        Ok(tokens.clamp(1, most).cast_unsigned())
     }
 
     /// None of their tokens lies outside of these; `None` if there are none.

@@ -25,6 +25,22 @@ const SCHEMA_TOKEN_BLOCK_TIME: u32 = 1;
 /// Identifies a store; every file carries it.
 pub(crate) type StoreIdBytes = [u8; 16];
 
+/// Bytes of a store's id that a store has in common with those that were made of it.
+const FAMILY_LEN: usize = 8;
+
+/// The id of a store that is made of another one's files.
+pub(crate) fn descendant_of(store_id: StoreIdBytes, random: StoreIdBytes) -> StoreIdBytes {
+    let mut descendant = random;
+    descendant[..FAMILY_LEN].copy_from_slice(&store_id[..FAMILY_LEN]);
+    descendant
+}
+
+/// Whether a store may have files of the other, as it is that one, or was made of it, or both
+/// were made of a third one.
+pub(crate) fn are_related(this: &StoreIdBytes, other: &StoreIdBytes) -> bool {
+    this[..FAMILY_LEN] == other[..FAMILY_LEN]
+}
+
 /// The linear map from tokens to the lines of the directory.
 ///
 /// Of tokens from `low` to `high`, which share their first `skip_bits` bits, the next 64

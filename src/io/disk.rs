@@ -82,6 +82,11 @@ impl Disk for RealDisk {
         std::fs::rename(self.path_of(from), self.path_of(to))
     }
 
+    fn link(&self, from: &Path, name: &str) -> io::Result<()> {
+        self.refuse_other()?;
+        std::fs::hard_link(from, self.path_of(name))
+    }
+
     fn unlink(&self, name: &str) -> io::Result<()> {
         self.refuse_other()?;
         std::fs::remove_file(self.path_of(name))

@@ -41,6 +41,9 @@ pub(crate) trait Disk: Send + Sync {
     /// Gives a file a name, replacing what had it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Gives a file of another directory a name in this one, too.
+    fn link(&self, from: &Path, name: &str) -> io::Result<()>;
+
     /// Removes a name.
     fn unlink(&self, name: &str) -> io::Result<()>;
 

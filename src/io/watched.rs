@@ -76,6 +76,10 @@ impl Disk for WatchedDisk {
         Watch::call(&self.watch, format!("rename {from} {to}"))?;
         self.disk.rename(from, to)
     }
+    fn link(&self, from: &Path, name: &str) -> io::Result<()> {
+        Watch::call(&self.watch, format!("link {name}"))?;
+        self.disk.link(from, name)
+    }
     fn unlink(&self, name: &str) -> io::Result<()> {
         self.disk.unlink(name)
     }

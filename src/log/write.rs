@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::{Error, Result, is_no_space};
+use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::format::log::{BLOCK_LEN, LogEntry, Salt, encode_frame, encode_header, frame_len};
 use crate::format::names::log_name;
@@ -104,7 +104,7 @@ impl Log {
         let path = disk.path_of(name);
         let file = disk.create(name).map_err(Error::io("create", &path))?;
         let len = entry.file_len;
-        file.preallocate(len).map_err(|source| no_space(source, len, &path))?;
+        file.preallocate(len).map_err(Error::taking(len, "allocate", &path))?;
         let (header, previous) = encode_header(store_id, &entry);
         let mut log = Self {
             file: Arc::new(LogFile { file, path }),
@@ -162,11 +162,4 @@ impl Log {
         );
         self.has_room(bytes.len()).then_some(bytes)
     }
-}
-
-fn no_space(source: io::Error, needed: u64, path: &std::path::Path) -> Error {
-    if is_no_space(&source) {
-        return Error::NoSpace { path: path.to_path_buf(), needed, source };
-    }
-    Error::io("allocate", path)(source)
 }

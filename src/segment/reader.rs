@@ -106,6 +106,11 @@ impl<B: AsRef<[u8]>> Segment<B> {
         self.layout.section(id).len as u64
     }
 
+    /// The whole file.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+
     /// Bytes of the whole file.
     pub fn file_len(&self) -> u64 {
         self.layout.file_len as u64

@@ -128,7 +128,12 @@ impl View {
 
     /// Number of entries above the layers on disk; a token may have several.
     pub(crate) fn delta_len(&self) -> usize {
-        self.parts.iter().take(self.delta).map(Part::len).sum()
+        self.delta().iter().map(Part::len).sum()
+    }
+
+    /// What lies above the layers on disk, newest first.
+    pub(crate) fn delta(&self) -> &[Part] {
+        self.parts.get(..self.delta).unwrap_or(&[])
     }
 
     /// Number of parts above the layers on disk.

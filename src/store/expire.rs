@@ -77,13 +77,11 @@ impl Store {
             if progress(Progress { phase: Phase::Expiring, done, total }).is_break() {
                 break;
             }
-            match run.expire_some(start)? {
-                Some(last) => start = Bound::Excluded(last),
-                None => {
-                    run.done.is_complete = true;
-                    break;
-                }
-            }
+            let Some(last) = run.expire_some(start)? else {
+                run.done.is_complete = true;
+                break;
+            };
+            start = Bound::Excluded(last);
         }
         run.commit()?;
         writer.sync()?;

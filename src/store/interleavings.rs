@@ -23,6 +23,7 @@
 //!   at is kept;
 //! - `unflushed` in a load in place of which only the lock is taken: the load is lost;
 //! - `Writer::close` without waiting for the thread that flushes: the store is locked;
+//! - `Store::checkpoint_on` letting go of the lock before it has linked files: they are gone;
 //! - `read_steadily` giving up at the first error: a reader fails.
 
 use std::collections::BTreeMap;
@@ -30,10 +31,12 @@ use std::collections::BTreeMap;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
+use super::monitor::Background;
 use super::published::Published;
 use super::*;
 use crate::format::names::is_segment;
 use crate::load::options::LoadOptions;
+use crate::progress::UNWATCHED;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::thread;
 use crate::testing::sim::SimDisk;
@@ -296,5 +299,34 @@ fn readers_beside_a_writer_that_flushes() {
             acknowledged.store(number, Ordering::SeqCst);
         }
         reader.join().unwrap();
+    });
+}
+
+/// A checkpoint at any step of a flush and a compaction is of one moment, and shares its files:
+/// none of them is removed before it has them.
+#[test]
+fn a_checkpoint_while_layers_are_compacted() {
+    explore(600, || {
+        let disk = SimDisk::new();
+        let store = disk.create_store(&Options::new()).unwrap();
+        store.commit(&batch(1, 1)).unwrap();
+        store.flush().unwrap();
+        let writer = {
+            let store = store.clone();
+            thread::spawn(move || {
+                store.commit(&batch(1, 2)).unwrap();
+                store.compact(UNWATCHED).unwrap();
+                store.commit(&batch(1, 3)).unwrap();
+            })
+        };
+        let copy = disk.beside();
+        let made = copy.checkpoint(&store, UNWATCHED).unwrap();
+        assert_eq!((made.tokens, made.copied_bytes), (2, 0));
+        writer.join().unwrap();
+        let other = copy.open_store(&Options::new().inline()).unwrap();
+        assert!(check(&other.snapshot(), 1, 3)[0] >= 1);
+        let stat = store.stat();
+        assert!(stat.compactions > 0 && stat.compaction == Background::Idle, "{stat:?}");
+        assert_eq!(check(&store.snapshot(), 1, 3), [3]);
     });
 }

@@ -1,6 +1,9 @@
 //! The store: a directory of segments and the manifest that names them.
 
 mod bulk;
+pub(crate) mod checkpoint;
+#[cfg(test)]
+mod checkpoints;
 #[cfg(test)]
 mod commit_crashes;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::delta::Delta;
 use crate::delta::layers::Layers;
 use crate::error::{Error, Result};
 use crate::format::manifest::ManifestContents;
+use crate::format::segment::StoreIdBytes;
 use crate::io::Disk;
 use crate::log::read::FramePlace;
 use crate::log::tail::{LogTail, TailEnd};
@@ -61,6 +62,11 @@ impl Reader {
         let published = Arc::new(Published::new(read.view));
         let state = Mutex::new(read.state);
         Ok((Self { verification, published, monitor, state }, read.recovery))
+    }
+
+    pub(super) fn store_id(&self) -> StoreIdBytes {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.contents.store_id
     }
 
     pub(super) fn published(&self) -> &Arc<Published> {

@@ -33,9 +33,10 @@ impl Writer {
         let written = write_layer(self.disk.as_ref(), ids, &inputs, pace)?;
         let (entry, outlined) = written.unzip();
         let bytes = entry.as_ref().map_or(0, |entry| entry.file_len);
-        self.monitor.count(|written| match is_flush {
-            true => written.flush_bytes += bytes,
-            false => written.compaction_bytes += bytes,
+        self.monitor.count(|written| {
+            let of =
+                if is_flush { &mut written.flush_bytes } else { &mut written.compaction_bytes };
+            *of += bytes;
         });
         let layer = entry.as_ref().map(|entry| self.open_layer(entry)).transpose()?;
         let made = inputs.made(layer, &outlined.unwrap_or_default());

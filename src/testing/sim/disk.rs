@@ -1,5 +1,6 @@
 //! The simulated disk as the store sees it.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +80,18 @@ impl Disk for SimDisk {
         let inode = state.inode(from)?;
         let names = vec![(from.into(), None), (to.into(), Some(inode))];
         state.perform(Operation::Change(Change::Names(names)))
+    }
+
+    /// What the file has is durable where it is, and so here; but this is done in three
+    /// operations.
+    fn link(&self, from: &Path, name: &str) -> io::Result<()> {
+        let beside = self.state().beside.clone();
+        let other = beside.ok_or(io::ErrorKind::CrossesDevices)?;
+        let from = from.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let bytes = Disk::read(&other, from, usize::MAX)?;
+        let file = self.create(name)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync()
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {

@@ -52,7 +52,9 @@ use std::sync::{Arc, PoisonError};
 
 use crate::error::Result;
 use crate::options::Options;
+use crate::progress::OnProgress;
 use crate::store::Store;
+use crate::store::checkpoint::Checkpoint;
 use crate::sync::{Mutex, MutexGuard};
 use crate::testing::random::Random;
 use files::{Change, Files, Inode};
@@ -76,6 +78,8 @@ struct State {
     files: Files,
     locked: BTreeSet<Inode>,
     faults: Vec<Fault>,
+    /// The one whose files can be linked to this one.
+    beside: Option<SimDisk>,
     /// What whoever asks is told.
     free_bytes: Option<u64>,
 }
@@ -234,6 +238,23 @@ impl SimDisk {
     /// Takes back all faults.
     pub fn heal(&self) {
         self.state().faults.clear();
+    }
+
+    /// An empty disk that a [checkpoint](Store::checkpoint) can link the files of this one to.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let disk = Self::new();
+        disk.state().beside = Some(self.clone());
+        disk
+    }
+
+    /// Makes a [checkpoint](Store::checkpoint) of a store on this disk, which must be empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of a checkpoint.
+    pub fn checkpoint(&self, store: &Store, progress: OnProgress<'_>) -> Result<Checkpoint> {
+        store.checkpoint_on(self, progress)
     }
 
     /// Says how many bytes can still be written, which is not known at first, to whoever asks.
