@@ -8,7 +8,7 @@ mod simulation;
 use std::io;
 
 use self::pace::Pace;
-use crate::delta::compaction::Inputs;
+use crate::delta::compaction::LayerSource;
 use crate::delta::layers::Outlined;
 use crate::error::{Damage, Error, Result, is_no_space};
 use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
@@ -30,7 +30,7 @@ pub(crate) const BYTES_PER_RECORD: u64 = 75;
 pub(crate) fn write_layer(
     disk: &dyn Disk,
     ids: SegmentIds,
-    inputs: &Inputs,
+    inputs: &dyn LayerSource,
     pace: &dyn Pace,
 ) -> Result<Option<(SegmentEntry, Vec<Outlined>)>> {
     let records_max = inputs.records_max()?;
@@ -50,7 +50,7 @@ pub(crate) fn write_layer(
 fn write(
     disk: &dyn Disk,
     ids: SegmentIds,
-    inputs: &Inputs,
+    inputs: &dyn LayerSource,
     records_max: u64,
     pace: &dyn Pace,
 ) -> Result<Option<(SegmentEntry, Vec<Outlined>)>> {
@@ -58,7 +58,7 @@ fn write(
     let name = segment_name(ids.segment_id);
     let temporary = temporary_name(&name);
     let path = disk.path_of(&temporary);
-    let unfinished = Unfinished::new(disk, vec![&temporary, &name]);
+    let mut unfinished = Unfinished::new(disk, vec![temporary.clone(), name.clone()]);
     // A thread that panicked may have left one.
     let _ = disk.unlink(&temporary);
     let file = disk.create(&temporary).map_err(Error::io("create", &path))?;

@@ -16,6 +16,19 @@ use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
+/// What becomes one layer.
+pub(crate) trait LayerSource {
+    /// At most so many records come of it.
+    fn records_max(&self) -> Result<u64>;
+
+    /// None of their tokens lies outside of these; `None` if there are none.
+    fn bounds(&self) -> Result<Option<(TokenId, TokenId)>>;
+
+    /// Gives the layer's records in order, each with its kind. What comes back is for
+    /// [`Inputs::made`].
+    fn run(&self, visit: &mut dyn FnMut(&Record, Kind) -> Result<()>) -> Result<Vec<Outlined>>;
+}
+
 /// Parts, one above the other, that become one layer.
 pub(crate) struct Inputs {
     base: Arc<Layer>,
@@ -69,9 +82,17 @@ impl Inputs {
         &self.taken
     }
 
-    /// At most so many records come of it, and no fewer if the base is among them, unless
-    /// that is none.
-    pub(crate) fn records_max(&self) -> Result<u64> {
+    /// The layer that was written of them, if any.
+    pub(crate) fn made(self, layer: Option<Layer>, outlined: &[Outlined]) -> Made {
+        let Self { base, takes_base, taken, .. } = self;
+        let outline = if takes_base { None } else { outline(&base, outlined) };
+        Made { taken, layer: layer.map(Arc::new), outline, base }
+    }
+}
+
+impl LayerSource for Inputs {
+    /// No fewer if the base is among them, unless that is none.
+    fn records_max(&self) -> Result<u64> {
         let entries: usize = self.parts.iter().map(Part::len).sum();
         if !self.takes_base {
             return Ok(entries as u64);
@@ -87,8 +108,7 @@ impl Inputs {
         Ok(tokens.clamp(1, most).cast_unsigned())
     }
 
-    /// None of their tokens lies outside of these; `None` if there are none.
-    pub(crate) fn bounds(&self) -> Result<Option<(TokenId, TokenId)>> {
+    fn bounds(&self) -> Result<Option<(TokenId, TokenId)>> {
         let base = Part::Layer(Arc::clone(&self.base), None);
         let base = self.takes_base.then_some(&base);
         let mut bounds: Option<(TokenId, TokenId)> = None;
@@ -102,12 +122,7 @@ impl Inputs {
         Ok(bounds)
     }
 
-    /// Gives the layer's records in order, each with its kind. What comes back is for
-    /// [`made`](Self::made).
-    pub(crate) fn run(
-        &self,
-        visit: &mut dyn FnMut(&Record, Kind) -> Result<()>,
-    ) -> Result<Vec<Outlined>> {
+    fn run(&self, visit: &mut dyn FnMut(&Record, Kind) -> Result<()>) -> Result<Vec<Outlined>> {
         if self.takes_base {
             let mut over = OverBase::new(&self.base, &self.parts);
             let mut visit = |record: &Record| visit(record, Kind::Fresh);
@@ -123,12 +138,5 @@ impl Inputs {
             visit(&entry.record, entry.kind)
         })?;
         Ok(entries)
-    }
-
-    /// The layer that was written of them, if any.
-    pub(crate) fn made(self, layer: Option<Layer>, outlined: &[Outlined]) -> Made {
-        let Self { base, takes_base, taken, .. } = self;
-        let outline = if takes_base { None } else { outline(&base, outlined) };
-        Made { taken, layer: layer.map(Arc::new), outline, base }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod exchange;
 pub(crate) mod filter;
 pub(crate) mod image;
 pub(crate) mod layers;
+pub(crate) mod load;
 mod merge;
 pub(crate) mod outline;
 pub(crate) mod part;
@@ -76,6 +77,17 @@ impl Delta {
 
     pub(crate) fn layers(&self) -> &Layers {
         &self.layers
+    }
+
+    /// Entries above layers, each token once.
+    pub(crate) fn with_entries(layers: Layers, entries: &[Entry]) -> Self {
+        let mut delta = Self::new(layers);
+        for Entry { record, kind, base_position } in entries.iter().copied() {
+            delta.layers.filter().insert(record.token.suffix(), base_position);
+            let newest = Newest { value: record.value(), kind, base_position };
+            delta.newest.insert(record.token, newest);
+        }
+        delta
     }
 
     pub(crate) fn base(&self) -> &Arc<Layer> {
@@ -224,9 +236,9 @@ impl Delta {
         Inputs::new(&self.layers, &self.sealed, 0..layers)
     }
 
-    /// All layers, to become one.
-    pub(crate) fn to_compact(&self) -> Inputs {
-        Inputs::new(&self.layers, &[], 0..self.layers.all().count())
+    /// So many of the newest layers, to become one.
+    pub(crate) fn to_compact(&self, layers: usize) -> Inputs {
+        Inputs::new(&self.layers, &[], 0..layers)
     }
 
     /// What has outgrown the map.
@@ -268,6 +280,13 @@ impl Delta {
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let mut parts = vec![self.image()];
         parts.extend_from_slice(&self.older);
+        merged(self.base(), &parts)
+    }
+
+    /// The same with those that are sealed.
+    pub(crate) fn all_entries(&self) -> Result<Vec<Entry>> {
+        let mut parts = vec![self.image()];
+        parts.extend(self.older().cloned());
         merged(self.base(), &parts)
     }
 }

@@ -5,15 +5,15 @@ use super::Disk;
 /// Names that are removed when this is dropped, be it by a panic, unless they are kept.
 pub(crate) struct Unfinished<'a> {
     disk: &'a dyn Disk,
-    names: Vec<&'a str>,
+    names: Vec<String>,
 }
 
 impl<'a> Unfinished<'a> {
-    pub(crate) fn new(disk: &'a dyn Disk, names: Vec<&'a str>) -> Self {
+    pub(crate) fn new(disk: &'a dyn Disk, names: Vec<String>) -> Self {
         Self { disk, names }
     }
 
-    pub(crate) fn keep(mut self) {
+    pub(crate) fn keep(&mut self) {
         self.names.clear();
     }
 }

@@ -52,6 +52,7 @@ impl Buffer {
 
     pub(super) fn clear(&mut self) {
         self.records.clear();
+        self.keys.clear();
     }
 
     /// The memory that it has, to be used for something else.
@@ -65,7 +66,7 @@ impl Buffer {
         let records = self.records.as_slice();
         self.keys.clear();
         if records.is_sorted_by(|a, b| a.token < b.token) {
-            return Sorted { records, order: None };
+            return self.sorted();
         }
         let indexes = (0..records.len() as u32).into_par_iter();
         self.keys.par_extend(indexes.map(|index| Key { part: 0, index }));
@@ -74,7 +75,13 @@ impl Buffer {
             later.part == first.part
                 && record_of(records, later).token == record_of(records, first).token
         });
-        Sorted { records, order: Some(&self.keys) }
+        self.sorted()
+    }
+
+    /// The records as they were brought in order.
+    pub(super) fn sorted(&self) -> Sorted<'_> {
+        let order = (!self.keys.is_empty()).then_some(self.keys.as_slice());
+        Sorted { records: &self.records, order }
     }
 }
 
@@ -119,7 +126,20 @@ pub(super) struct Sorted<'a> {
     order: Option<&'a [Key]>,
 }
 
-impl Sorted<'_> {
+impl<'a> Sorted<'a> {
+    /// The record of a token.
+    pub(super) fn find(self, token: &TokenId) -> Option<&'a Record> {
+        let found = match self.order {
+            None => self.records.binary_search_by_key(token, |record| record.token),
+            Some(keys) => {
+                let found =
+                    keys.binary_search_by_key(token, |key| record_of(self.records, key).token);
+                found.map(|found| keys[found].index as usize)
+            }
+        };
+        self.records.get(found.ok()?)
+    }
+
     pub(super) fn len(self) -> usize {
         self.order.map_or(self.records.len(), <[Key]>::len)
     }

@@ -14,27 +14,26 @@ pub(crate) mod options;
 mod runs;
 #[cfg(test)]
 mod tests;
+pub(crate) mod write;
 
 use bytemuck::Zeroable;
 
 use self::batches::Batches;
 use self::buffer::{BYTES_PER_RECORD, Buffer, Sorted};
 use self::merge::Merge;
-use self::options::{LoadOptions, LoadReport};
+use self::options::LoadOptions;
 use self::runs::{Run, RunsWriter};
+use self::write::{InOrder, Source};
 use crate::error::{Error, Result};
-use crate::format::kinds::Kind;
-use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
-use crate::format::manifest::SegmentEntry;
+use crate::format::layout::BLOCK_RECORDS;
 use crate::format::names::{segment_name, temporary_name};
 use crate::io::disk::RealDisk;
 use crate::io::unfinished::Unfinished;
 use crate::io::{Disk, DiskFile};
-use crate::manifest::sync_names;
 use crate::progress::Phase;
-use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
-use crate::segment::records::{Finishing, RecordsWriter};
-use crate::token::{Record, TokenId};
+use crate::segment::builder::SegmentIds;
+use crate::segment::records::RecordsWriter;
+use crate::token::Record;
 
 /// Records from one word about progress to the next.
 const PROGRESS_RECORDS: u64 = 1 << 16;
@@ -75,51 +74,43 @@ impl Memory {
     }
 }
 
-/// Writes records, in any order, to a segment of its own, complete and durable but for
-/// the manifest that will name it. `None` for the segment if there were no records.
+/// Takes records, in any order, and brings them in order, to be [written](InOrder::write)
+/// as a segment.
 ///
 /// Of several records with one token the newest is kept, and of several with the same
 /// time the first. Nothing is left of it if it fails.
-pub(crate) fn load_segment(
-    disk: &dyn Disk,
+pub(crate) fn in_order<'a>(
+    disk: &'a dyn Disk,
     ids: SegmentIds,
     input: impl IntoIterator<Item = Result<Record>>,
-    options: &LoadOptions<'_>,
-) -> Result<(Option<SegmentEntry>, LoadReport)> {
-    load_within(Memory::of(options)?, disk, ids, input, options)
+    options: &'a LoadOptions<'a>,
+) -> Result<InOrder<'a>> {
+    in_order_within(Memory::of(options)?, disk, ids, input, options)
 }
 
-fn load_within(
+fn in_order_within<'a>(
     memory: Memory,
-    disk: &dyn Disk,
+    disk: &'a dyn Disk,
     ids: SegmentIds,
     input: impl IntoIterator<Item = Result<Record>>,
-    options: &LoadOptions<'_>,
-) -> Result<(Option<SegmentEntry>, LoadReport)> {
+    options: &'a LoadOptions<'a>,
+) -> Result<InOrder<'a>> {
     let temporary = options.temporary_directory.map(RealDisk::new);
-    let temporary = temporary.as_ref().map_or(disk, |disk| disk);
     let name = segment_name(ids.segment_id);
     let load = Load { disk, temporary, ids, memory, options, name: temporary_name(&name) };
-    let unfinished = Unfinished::new(disk, vec![&load.name, &name]);
+    let unfinished = Unfinished::new(disk, vec![load.name.clone(), name]);
     if options.temporary_directory.is_some() {
         // Better known now than when it is needed.
-        RunsWriter::new(temporary)?;
+        RunsWriter::new(load.temporary())?;
     }
-    let (entry, report) = load.run(input.into_iter())?;
-    if entry.is_some() {
-        let path = disk.path_of(&load.name);
-        disk.rename(&load.name, &name).map_err(Error::io("rename", &path))?;
-        sync_names(disk)?;
-    }
-    unfinished.keep();
-    Ok((entry, report))
+    load.run(input.into_iter(), unfinished)
 }
 
 /// A load under way.
 struct Load<'a> {
     disk: &'a dyn Disk,
-    /// Where files without names go.
-    temporary: &'a dyn Disk,
+    /// Where files without names go, if that is elsewhere.
+    temporary: Option<RealDisk>,
     ids: SegmentIds,
     memory: Memory,
     options: &'a LoadOptions<'a>,
@@ -140,11 +131,16 @@ struct Spilled {
     written: u64,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    fn temporary(&self) -> &dyn Disk {
+        self.temporary.as_ref().map_or(self.disk, |disk| disk)
+    }
+
     fn run(
-        &self,
+        self,
         input: impl Iterator<Item = Result<Record>>,
-    ) -> Result<(Option<SegmentEntry>, LoadReport)> {
+        unfinished: Unfinished<'a>,
+    ) -> Result<InOrder<'a>> {
         let total = match input.size_hint() {
             (low, Some(high)) if low == high => Some(low as u64),
             _ => None,
@@ -172,18 +168,16 @@ impl Load<'_> {
         self.options.report(Phase::Reading, read, Some(read))?;
         let is_all = spilled.first.is_none() && spilled.runs.is_empty();
         let sorted = self.sort(&mut buffer)?;
-        let entry = if is_all {
-            self.write_sorted(sorted, &mut batches)?
+        let source = if is_all {
+            Source::Memory(buffer)
         } else {
             self.spill(sorted, &mut batches, &mut spilled)?;
             match spilled.first.take() {
-                Some(records) => Some(records.into_segment(self.ids, &mut self.finishing())?),
-                None => self.write_merged(&mut spilled, buffer.into_memory(), &mut batches)?,
+                Some(records) => Source::InPlace(records),
+                None => self.few_runs(&mut spilled, buffer.into_memory(), &mut batches)?,
             }
         };
-        let stored = entry.as_ref().map_or(0, |entry| entry.records);
-        let duplicates = read - stored;
-        Ok((entry, LoadReport { read, stored, duplicates, spilled: spilled.written }))
+        Ok(InOrder { load: self, source, batches, read, spilled: spilled.written, unfinished })
     }
 
     fn sort<'b>(&self, buffer: &'b mut Buffer) -> Result<Sorted<'b>> {
@@ -227,7 +221,7 @@ impl Load<'_> {
         }
         let writer = match &mut spilled.writer {
             Some(writer) => writer,
-            none => none.insert(RunsWriter::new(self.temporary)?),
+            none => none.insert(RunsWriter::new(self.temporary())?),
         };
         let start = writer.len();
         sorted.for_each_block(batches, |records| {
@@ -253,45 +247,19 @@ impl Load<'_> {
         Ok(Run::of_file(file, path, bytes, bounds))
     }
 
-    /// Reports what is done in the end.
-    fn finishing(&self) -> impl FnMut(Finishing) -> Result<()> {
-        |finishing| match finishing {
-            Finishing::Reading { done, total } => {
-                self.options.report(Phase::Indexing, done, Some(total))
-            }
-            Finishing::Syncing => self.options.report(Phase::Syncing, 0, None),
-        }
-    }
-
-    /// Makes a segment of records in memory.
-    fn write_sorted(
-        &self,
-        sorted: Sorted<'_>,
-        batches: &mut Batches,
-    ) -> Result<Option<SegmentEntry>> {
-        let Some(bounds) = sorted.bounds() else { return Ok(None) };
-        self.write(sorted.len() as u64, bounds, |push| sorted.for_each_block(batches, push))
-    }
-
-    /// Makes a segment of several runs.
-    fn write_merged(
+    /// Runs, no more of them than can be merged at a time, and memory to do so.
+    fn few_runs(
         &self,
         spilled: &mut Spilled,
         mut memory: Vec<Record>,
         batches: &mut Batches,
-    ) -> Result<Option<SegmentEntry>> {
+    ) -> Result<Source> {
         spilled.writer = None;
         memory.resize(self.memory.merge_records, Zeroable::zeroed());
         while spilled.runs.len() > self.memory.runs_max {
             self.merge_some(spilled, &mut memory, batches)?;
         }
-        let runs = std::mem::take(&mut spilled.runs);
-        let bounds = runs.iter().map(|run| run.bounds);
-        let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let Some(bounds) = bounds else { return Ok(None) };
-        // Tokens that come in several runs may make it more than a segment can hold.
-        let records_max = runs.iter().map(Run::records).sum::<u64>().min(RECORDS_END - 1);
-        self.write(records_max, bounds, |push| merge(&runs, &mut memory, batches, push))
+        Ok(Source::Runs { runs: std::mem::take(&mut spilled.runs), memory })
     }
 
     /// Merges as many neighbouring runs at a time as memory has room for, to new runs, until
@@ -302,7 +270,7 @@ impl Load<'_> {
         memory: &mut [Record],
         batches: &mut Batches,
     ) -> Result<()> {
-        let mut writer = RunsWriter::new(self.temporary)?;
+        let mut writer = RunsWriter::new(self.temporary())?;
         let mut rest = std::mem::take(&mut spilled.runs);
         let runs_max = self.memory.runs_max;
         while spilled.runs.len() + rest.len() > runs_max && rest.len() > 1 {
@@ -326,24 +294,6 @@ impl Load<'_> {
         }
         spilled.runs.append(&mut rest);
         Ok(())
-    }
-
-    /// Writes a segment whose records `fill` pushes, in order and block by block.
-    fn write(
-        &self,
-        records_max: u64,
-        bounds: (TokenId, TokenId),
-        fill: impl FnOnce(&mut (dyn FnMut(&[Record]) -> Result<()> + Send)) -> Result<()>,
-    ) -> Result<Option<SegmentEntry>> {
-        let plan = SegmentPlan { ids: self.ids, records_max, bounds };
-        let mut builder = SegmentBuilder::new(self.create()?, self.disk.path_of(&self.name), plan)?;
-        let mut done = 0;
-        fill(&mut |records| {
-            self.options.report(Phase::Writing, done, Some(records_max))?;
-            done += records.len() as u64;
-            records.iter().try_for_each(|record| builder.push(record, Kind::Fresh))
-        })?;
-        builder.finish(&mut self.finishing())
     }
 
     /// The segment's file.

@@ -3,9 +3,12 @@
 //! Runs lie one after the other in a file without a name, which is gone when it is
 //! closed, however this process ends.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use bytemuck::Zeroable;
 
 use crate::error::{Error, Result};
 use crate::io::{Disk, DiskFile};
@@ -16,6 +19,13 @@ pub(super) struct RunFile {
     file: Box<dyn DiskFile>,
     /// For messages.
     path: PathBuf,
+}
+
+impl RunFile {
+    fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        let read = self.file.read_exact_at(bytes, offset);
+        read.map_err(Error::io("read a temporary file in", &self.path))
+    }
 }
 
 /// A sorted run.
@@ -35,6 +45,27 @@ impl Run {
         bounds: (TokenId, TokenId),
     ) -> Self {
         Self { file: Arc::new(RunFile { file, path }), bytes, bounds }
+    }
+
+    /// The record of a token, found by reading one for each time that their number can be
+    /// halved.
+    pub(super) fn find(&self, token: &TokenId) -> Result<Option<Record>> {
+        if *token < self.bounds.0 || *token > self.bounds.1 {
+            return Ok(None);
+        }
+        let (mut low, mut high) = (0, self.records());
+        while low < high {
+            let middle = low.midpoint(high);
+            let mut record = Record::zeroed();
+            let offset = self.bytes.start + middle * Record::LEN as u64;
+            self.file.read(bytemuck::bytes_of_mut(&mut record), offset)?;
+            match record.token.cmp(token) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(Some(record)),
+                Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn records(&self) -> u64 {
@@ -118,9 +149,7 @@ impl<'a> Cursor<'a> {
         let records = (self.rest.end - self.rest.start) as usize / Record::LEN;
         (self.len, self.next) = (records.min(self.buffer.len()), 0);
         let bytes = bytemuck::cast_slice_mut(&mut self.buffer[..self.len]);
-        let RunFile { file, path } = self.run.file.as_ref();
-        file.read_exact_at(bytes, self.rest.start)
-            .map_err(Error::io("read a temporary file in", path))?;
+        self.run.file.read(bytes, self.rest.start)?;
         self.rest.start += bytes.len() as u64;
         Ok(())
     }

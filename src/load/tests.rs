@@ -7,14 +7,16 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::options::LoadReport;
 use super::*;
+use crate::format::manifest::SegmentEntry;
 use crate::io::watched::WatchedDisk;
 use crate::options::Verification;
 use crate::progress::Progress;
 use crate::segment::reader::Segment;
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
-use crate::token::{BlockId, BlockTime};
+use crate::token::{BlockId, BlockTime, TokenId};
 
 const IDS: SegmentIds = SegmentIds { store_id: [3; 16], segment_id: 1 };
 
@@ -44,6 +46,20 @@ fn expected(records: &[Record]) -> BTreeMap<TokenId, BlockTime> {
         }
     }
     kept
+}
+
+/// Loads records to an empty store's first segment.
+fn load_within<'a>(
+    memory: Memory,
+    disk: &'a dyn Disk,
+    ids: SegmentIds,
+    input: impl IntoIterator<Item = Result<Record>>,
+    options: &'a LoadOptions<'a>,
+) -> Result<(Option<SegmentEntry>, LoadReport)> {
+    let mut in_order = in_order_within(memory, disk, ids, input, options)?;
+    let entry = in_order.write(None)?;
+    let stored = entry.as_ref().map_or(0, |entry| entry.records);
+    Ok((entry, in_order.report(stored)))
 }
 
 fn load_into(
@@ -314,15 +330,19 @@ fn more_records_than_a_segment_holds_may_be_few_tokens() {
     let options = LoadOptions::new();
     let load = Load {
         disk: &disk,
-        temporary: &disk,
+        temporary: None,
         ids: IDS,
         memory: MEMORIES[2],
         options: &options,
         name: "x.tmp".into(),
     };
-    let mut spilled = Spilled { runs: vec![run(1), run(1 << 32)], ..Spilled::default() };
+    let memory = vec![record; MEMORIES[2].merge_records];
+    let source = Source::Runs { runs: vec![run(1), run(1 << 32)], memory };
+    let unfinished = Unfinished::new(&disk, Vec::new());
+    let batches = Batches::default();
+    let mut in_order = InOrder { load, source, batches, read: 0, spilled: 0, unfinished };
     // The end of the file is the first thing that is wrong.
-    let failed = load.write_merged(&mut spilled, Vec::new(), &mut Batches::default());
+    let failed = in_order.write(None);
     assert!(matches!(failed, Err(Error::Io { operation: "read a temporary file in", .. })));
 }
 
@@ -352,10 +372,10 @@ fn too_little_memory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::new(directory.path());
     let options = LoadOptions::new().memory_bytes(LoadOptions::MEMORY_BYTES_MIN - 1);
-    let refused = load_segment(&disk, IDS, [], &options);
+    let refused = in_order(&disk, IDS, [], &options).map(|_| ());
     assert!(matches!(refused, Err(Error::MemoryTooSmall { .. })), "{refused:?}");
     let options = LoadOptions::new().memory_bytes(LoadOptions::MEMORY_BYTES_MIN);
-    assert!(load_segment(&disk, IDS, [], &options).is_ok());
+    assert!(in_order(&disk, IDS, [], &options).is_ok());
 }
 
 #[test]

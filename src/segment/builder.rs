@@ -12,6 +12,7 @@
 //! room, the directory is made anew. Where nothing at all is known, the records come
 //! first, and are read once more for their indexes.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use super::directory::{DirectoryWriter, write_directory_again};
@@ -106,24 +107,44 @@ impl SegmentBuilder {
     }
 }
 
+/// What becomes of records that are written already.
+pub(crate) enum Indexed {
+    Segment(SegmentEntry),
+    /// Not all of them are to be in it, so it has to be written anew.
+    Rejected(RecordsWriter),
+}
+
 impl RecordsWriter {
     /// Makes a segment of the records, of which there is one at least, as
-    /// [`SegmentBuilder::finish`] does, reading them once more.
+    /// [`SegmentBuilder::finish`] does, reading them once more. `kinds_of` says of each block
+    /// of records of what kinds they are, or that not all are to be in the segment.
     pub(crate) fn into_segment(
         mut self,
         ids: SegmentIds,
+        kinds_of: &mut dyn FnMut(&[Record]) -> Result<Option<Vec<Kind>>>,
         progress: &mut dyn FnMut(Finishing) -> Result<()>,
-    ) -> Result<SegmentEntry> {
+    ) -> Result<Indexed> {
         self.section.finish(&self.file)?;
         let map = map_of(&self, LINE_RECORDS, u64::MAX);
         let layout = layout_of(self.count, &map, false, false)?;
         let mut indexes = Indexes::new(map, &layout);
-        self.for_each_block(progress, |block| {
-            block.iter().try_for_each(|record| indexes.push(&record.token, &self.file))
+        let mut kinds = KindsWriter::new(layout.section(SectionId::Kinds).offset);
+        let mut position = 0;
+        let is_whole = self.for_each_block(progress, |block| {
+            let Some(kinds_of_block) = kinds_of(block)? else { return Ok(ControlFlow::Break(())) };
+            for (record, kind) in block.iter().zip(kinds_of_block) {
+                indexes.push(&record.token, &self.file)?;
+                kinds.push(position, kind, &self.file)?;
+                position += 1;
+            }
+            Ok(ControlFlow::Continue(()))
         })?;
+        if is_whole.is_break() {
+            return Ok(Indexed::Rejected(self));
+        }
         indexes.finish(&self.file)?;
-        let kinds = KindsWriter::new(layout.section(SectionId::Kinds).offset);
-        complete(ids, &self, indexes, kinds, map, progress)
+        kinds.finish(&self.file)?;
+        complete(ids, &self, indexes, kinds, map, progress).map(Indexed::Segment)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Writing the prefix directory, line by line, as records come.
 
+use std::ops::ControlFlow;
+
 use super::records::{Finishing, RecordsWriter};
 use super::section::{File, SectionWriter};
 use crate::error::Result;
@@ -88,8 +90,9 @@ pub(super) fn write_directory_again(
     progress: &mut dyn FnMut(Finishing) -> Result<()>,
 ) -> Result<DirectoryWriter> {
     let mut directory = DirectoryWriter::new(map, offset);
-    records.for_each_block(progress, |block| {
-        block.iter().try_for_each(|record| directory.push(&record.token, &records.file))
+    let _ = records.for_each_block(progress, |block| {
+        block.iter().try_for_each(|record| directory.push(&record.token, &records.file))?;
+        Ok(ControlFlow::Continue(()))
     })?;
     directory.finish(&records.file)?;
     Ok(directory)

@@ -4,7 +4,7 @@
 //! nothing is known of what follows. Read back, they are a sorted run; with indexes
 //! behind them, a segment.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
 use super::section::{File, SectionWriter};
@@ -81,12 +81,13 @@ impl RecordsWriter {
         Ok(token)
     }
 
-    /// Reads the records back, once all are written, block by block.
+    /// Reads the records back, once all are written, block by block, as long as `visit` says
+    /// so; whether it did to the end.
     pub(super) fn for_each_block(
         &self,
         progress: &mut dyn FnMut(Finishing) -> Result<()>,
-        mut visit: impl FnMut(&[Record]) -> Result<()>,
-    ) -> Result<()> {
+        mut visit: impl FnMut(&[Record]) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
         let section = &self.section;
         let mut buffer = vec![0; BLOCK_RECORDS * Record::LEN];
         for done in (0..section.written).step_by(buffer.len()) {
@@ -94,8 +95,10 @@ impl RecordsWriter {
             let len = buffer.len().min(section.written - done);
             let bytes = &mut buffer[..len];
             self.file.read(bytes, section.offset + done)?;
-            visit(bytemuck::cast_slice(bytes))?;
+            if visit(bytemuck::cast_slice(bytes))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }

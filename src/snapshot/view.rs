@@ -172,7 +172,7 @@ impl View {
 
     /// The record of a token.
     #[inline]
-    pub(super) fn get(&self, token: &TokenId) -> Result<Option<&Record>> {
+    pub(crate) fn get(&self, token: &TokenId) -> Result<Option<&Record>> {
         let found = self.base.find(token)?;
         self.newest(token, found)
     }

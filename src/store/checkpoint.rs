@@ -123,8 +123,7 @@ impl Store {
         };
         let view = self.inner.published.get();
         let making = Making::new(disk, &view, store_id, progress)?;
-        let names = making.names();
-        let unfinished = Unfinished::new(disk, names.iter().map(String::as_str).collect());
+        let mut unfinished = Unfinished::new(disk, making.names());
         let linked = making.link();
         // Up to here nobody could replace the manifest, and remove what it does not name.
         drop(held);

@@ -19,6 +19,8 @@ mod flushes;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 mod layers;
+#[cfg(test)]
+mod loads;
 pub(crate) mod monitor;
 mod published;
 mod reader;

@@ -27,6 +27,14 @@ const COMPACT: &str = "compact";
 /// Whoever waits for its turn to write looks so often whether to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How a compaction ended that did not fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Done,
+    /// A load needs the layers as they are.
+    GaveWay,
+}
+
 /// A compaction to be done.
 struct Compaction {
     inputs: Inputs,
@@ -40,7 +48,7 @@ impl Writer {
         mut state: MutexGuard<'a, State>,
     ) -> MutexGuard<'a, State> {
         let is_held_up = state.is_paused || state.is_closing || state.failed.is_some();
-        if is_held_up || !state.compacting.is_empty() || !is_to_compact(&lens(&state)) {
+        if is_held_up || state.are_layers_reserved() || !is_to_compact(&lens(&state)) {
             return state;
         }
         let compaction = match self.begin_compaction(&mut state) {
@@ -75,17 +83,21 @@ impl Writer {
     /// Flushes what was committed, and makes one layer of all.
     pub(in crate::store) fn compact(self: &Arc<Self>, progress: OnProgress<'_>) -> Result<()> {
         self.flush()?;
-        let mut state = self.state();
-        while !state.compacting.is_empty() {
-            state = self.wait_for_change(state);
+        loop {
+            let mut state = self.state();
+            while state.are_layers_reserved() {
+                state = self.wait_for_change(state);
+            }
+            self.refuse_failed(&state, COMPACT)?;
+            if lens(&state).len() <= 1 {
+                return Ok(());
+            }
+            let compaction = self.begin_compaction(&mut state)?;
+            drop(state);
+            if self.run_compaction(compaction, progress)? == Ended::Done {
+                return Ok(());
+            }
         }
-        self.refuse_failed(&state, COMPACT)?;
-        if lens(&state).len() <= 1 {
-            return Ok(());
-        }
-        let compaction = self.begin_compaction(&mut state)?;
-        drop(state);
-        self.run_compaction(compaction, progress)
     }
 
     /// Holds up compactions, or lets them go on.
@@ -100,16 +112,18 @@ impl Writer {
 
     fn begin_compaction(&self, state: &mut State) -> Result<Compaction> {
         let ids = state.next_segment(self.disk.as_ref())?;
-        let inputs = state.delta.to_compact();
+        let inputs = state.delta.to_compact(state.delta.layers().all().count());
         state.compacting = inputs.taken().to_vec();
         self.monitor.compacting();
         Ok(Compaction { inputs, ids })
     }
 
-    fn run_compaction(&self, compaction: Compaction, progress: OnProgress<'_>) -> Result<()> {
+    fn run_compaction(&self, compaction: Compaction, progress: OnProgress<'_>) -> Result<Ended> {
         let running = Running { writer: self };
         let Compaction { inputs, ids } = compaction;
-        let pace = CompactionPace { writer: self, progress, done: Cell::new(0) };
+        let gave_way = Cell::new(false);
+        let pace =
+            CompactionPace { writer: self, progress, done: Cell::new(0), gave_way: &gave_way };
         let result = self.make_and_install(inputs, ids, &pace, false);
         std::mem::forget(running);
         let name = segment_name(ids.segment_id);
@@ -126,7 +140,10 @@ impl Writer {
             }
         }
         self.end_compaction(&mut state, result.as_ref().copied());
-        result
+        match result {
+            Err(Error::Interrupted) if gave_way.get() => Ok(Ended::GaveWay),
+            result => result.map(|()| Ended::Done),
+        }
     }
 
     fn end_compaction(&self, state: &mut State, result: Result<(), &Error>) {
@@ -159,16 +176,21 @@ struct CompactionPace<'a> {
     progress: OnProgress<'a>,
     /// Records that were written when it was asked before.
     done: Cell<u64>,
+    gave_way: &'a Cell<bool>,
 }
 
 impl CompactionPace<'_> {
     /// Waits as long as it is paused, unless it is to end.
     fn wait_if_paused(&self) -> Result<()> {
         let mut state = self.writer.state();
-        while state.is_paused && !state.is_closing && state.failed.is_none() {
+        let is_held_up = |state: &State| {
+            state.is_paused && !state.is_closing && !state.is_load_waiting && state.failed.is_none()
+        };
+        while is_held_up(&state) {
             state = self.writer.wait_for_change(state);
         }
-        if state.is_closing {
+        self.gave_way.set(state.is_load_waiting);
+        if state.is_closing || state.is_load_waiting {
             Err(Error::Interrupted)
         } else {
             self.writer.refuse_failed(&state, COMPACT)

@@ -13,6 +13,7 @@ mod flush;
 mod gathers;
 mod install;
 mod line;
+mod load;
 mod logs;
 #[cfg(all(test, not(shuttle)))]
 mod tests;
@@ -115,7 +116,12 @@ pub(super) struct State {
     /// So many wait until nothing is in line.
     idle_wanted: usize,
     /// A load is under way.
-    pub(super) is_loading: bool,
+    is_loading: bool,
+    /// It waits for a compaction to give way.
+    is_load_waiting: bool,
+    /// All that was there when it began to be written is to stay as it is until it is there:
+    /// no layers are compacted.
+    is_load_above: bool,
     failed: Option<Failed>,
 }
 
@@ -175,6 +181,8 @@ impl Writer {
             gathering: None,
             idle_wanted: 0,
             is_loading: false,
+            is_load_waiting: false,
+            is_load_above: false,
             failed: None,
         };
         let writer = Self {
@@ -221,11 +229,6 @@ impl Writer {
     fn open_layer(&self, entry: &SegmentEntry) -> Result<Layer> {
         let segment = open_segment(self.disk.as_ref(), entry, self.verification)?;
         Ok(Layer::new(vec![segment]))
-    }
-
-    /// How files that it writes are checked when they are read.
-    pub(super) fn verification(&self) -> Verification {
-        self.verification
     }
 
     /// Whether this is not the process that opened the store. Then its locks may never be
@@ -432,6 +435,11 @@ impl Drop for Writer {
 }
 
 impl State {
+    /// Whether layers are being compacted, or are to stay as they are.
+    fn are_layers_reserved(&self) -> bool {
+        !self.compacting.is_empty() || self.is_load_above
+    }
+
     /// Whether a frame of so many bytes can go in line, if the delta may have so many
     /// entries.
     fn has_room(&self, frame_len: usize, delta_entries: usize) -> bool {

@@ -1,0 +1,198 @@
+//! Writing records that were brought in order as a segment.
+//!
+//! Where there is a store already, each record is looked up in it: it is fresh, or it is newer
+//! and takes the place of another one, or it is left out.
+
+use bytemuck::Zeroable;
+use rayon::prelude::*;
+
+use super::batches::Batches;
+use super::buffer::Buffer;
+use super::options::LoadReport;
+use super::runs::Run;
+use super::{Load, merge};
+use crate::error::{Error, Result};
+use crate::format::PAGE_LEN;
+use crate::format::kinds::Kind;
+use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
+use crate::format::manifest::SegmentEntry;
+use crate::format::names::segment_name;
+use crate::io::unfinished::Unfinished;
+use crate::manifest::sync_names;
+use crate::progress::Phase;
+use crate::segment::builder::{Indexed, SegmentBuilder, SegmentPlan};
+use crate::segment::records::{Finishing, RecordsWriter};
+use crate::snapshot::view::View;
+use crate::token::{Record, TokenId};
+
+/// Records that one thread looks up at a time.
+const LOOKUPS: usize = 1_024;
+
+/// Records in order, each token once.
+pub(crate) struct InOrder<'a> {
+    pub(super) load: Load<'a>,
+    pub(super) source: Source,
+    pub(super) batches: Batches,
+    /// Records taken from the input.
+    pub(super) read: u64,
+    /// Records that were written for the time being.
+    pub(super) spilled: u64,
+    pub(super) unfinished: Unfinished<'a>,
+}
+
+/// Where they are.
+pub(super) enum Source {
+    Memory(Buffer),
+    /// Where the segment's records belong.
+    InPlace(RecordsWriter),
+    /// Of several with one token the newest counts, or that of the first run.
+    Runs {
+        runs: Vec<Run>,
+        memory: Vec<Record>,
+    },
+}
+
+impl InOrder<'_> {
+    /// Writes a segment, complete and durable but for the manifest that will name it, of the
+    /// records that are newer than what is `below`, if anything is; `None` if there are none.
+    pub(crate) fn write(&mut self, below: Option<&View>) -> Result<Option<SegmentEntry>> {
+        let Some(entry) = self.write_segment(below)? else { return Ok(None) };
+        let Load { disk, name, .. } = &self.load;
+        let path = disk.path_of(name);
+        disk.rename(name, &segment_name(entry.segment_id)).map_err(Error::io("rename", &path))?;
+        sync_names(*disk)?;
+        self.unfinished.keep();
+        Ok(Some(entry))
+    }
+
+    /// The record of a token.
+    pub(crate) fn find(&self, token: &TokenId) -> Result<Option<Record>> {
+        let mut newest: Option<Record> = None;
+        match &self.source {
+            Source::Memory(buffer) => return Ok(buffer.sorted().find(token).copied()),
+            // Before it is written, nobody asks.
+            Source::InPlace(_) => {}
+            Source::Runs { runs, .. } => {
+                for run in runs {
+                    let found = run.find(token)?;
+                    let time = newest.map(|newest| newest.time());
+                    newest = found
+                        .filter(|found| time.is_none_or(|time| time < found.time()))
+                        .or(newest);
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    /// What the load did, if so many records were stored.
+    pub(crate) fn report(&self, stored: u64) -> LoadReport {
+        let duplicates = self.read - stored;
+        LoadReport { read: self.read, stored, duplicates, spilled: self.spilled }
+    }
+
+    fn write_segment(&mut self, below: Option<&View>) -> Result<Option<SegmentEntry>> {
+        if let Source::InPlace(_) = &self.source
+            && let Some(entry) = self.write_in_place(below)?
+        {
+            return Ok(Some(entry));
+        }
+        let Self { load, source, batches, .. } = self;
+        match source {
+            Source::InPlace(_) => Ok(None),
+            Source::Memory(buffer) => {
+                let sorted = buffer.sorted();
+                let Some(bounds) = sorted.bounds() else { return Ok(None) };
+                let records_max = sorted.len() as u64;
+                load.write(records_max, bounds, below, |push| sorted.for_each_block(batches, push))
+            }
+            Source::Runs { runs, memory } => {
+                let bounds = runs.iter().map(|run| run.bounds);
+                let bounds = bounds.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+                let Some(bounds) = bounds else { return Ok(None) };
+                // Tokens that come in several runs may make it more than a segment can hold.
+                let records_max = runs.iter().map(Run::records).sum::<u64>().min(RECORDS_END - 1);
+                load.write(records_max, bounds, below, |push| merge(runs, memory, batches, push))
+            }
+        }
+    }
+
+    /// Makes a segment of records that are where they belong, or, if not all of them do,
+    /// a run of them. They are a run afterwards in any case.
+    fn write_in_place(&mut self, below: Option<&View>) -> Result<Option<SegmentEntry>> {
+        let Self { load, source, .. } = self;
+        let runs = Source::Runs { runs: Vec::new(), memory: Vec::new() };
+        let Source::InPlace(records) = std::mem::replace(source, runs) else { return Ok(None) };
+        let (count, bounds) = (records.count(), records.bounds());
+        let mut kinds_of = |block: &[Record]| match below {
+            None => Ok(Some(vec![Kind::Fresh; block.len()])),
+            Some(below) => Ok(kinds_above(below, block)?.into_iter().collect()),
+        };
+        let (run, entry) =
+            match records.into_segment(load.ids, &mut kinds_of, &mut load.finishing())? {
+                Indexed::Segment(entry) => {
+                    let path = load.disk.path_of(&load.name);
+                    let file = load.disk.open(&load.name).map_err(Error::io("open", &path))?;
+                    let end = PAGE_LEN as u64 + count * Record::LEN as u64;
+                    (Run::of_file(file, path, PAGE_LEN as u64..end, bounds), Some(entry))
+                }
+                Indexed::Rejected(records) => {
+                    self.spilled += count;
+                    (load.first_run(records)?, None)
+                }
+            };
+        let memory = vec![Record::zeroed(); BLOCK_RECORDS];
+        self.source = Source::Runs { runs: vec![run], memory };
+        Ok(entry)
+    }
+}
+
+impl Load<'_> {
+    /// Reports what is done in the end.
+    fn finishing(&self) -> impl FnMut(Finishing) -> Result<()> {
+        |finishing| match finishing {
+            Finishing::Reading { done, total } => {
+                self.options.report(Phase::Indexing, done, Some(total))
+            }
+            Finishing::Syncing => self.options.report(Phase::Syncing, 0, None),
+        }
+    }
+
+    /// Writes a segment whose records `fill` pushes, in order and block by block.
+    fn write(
+        &self,
+        records_max: u64,
+        bounds: (TokenId, TokenId),
+        below: Option<&View>,
+        fill: impl FnOnce(&mut (dyn FnMut(&[Record]) -> Result<()> + Send)) -> Result<()>,
+    ) -> Result<Option<SegmentEntry>> {
+        let plan = SegmentPlan { ids: self.ids, records_max, bounds };
+        let mut builder = SegmentBuilder::new(self.create()?, self.disk.path_of(&self.name), plan)?;
+        let mut done = 0;
+        fill(&mut |records| {
+            self.options.report(Phase::Writing, done, Some(records_max))?;
+            done += records.len() as u64;
+            let Some(below) = below else {
+                return records.iter().try_for_each(|record| builder.push(record, Kind::Fresh));
+            };
+            for (record, kind) in records.iter().zip(kinds_above(below, records)?) {
+                if let Some(kind) = kind {
+                    builder.push(record, kind)?;
+                }
+            }
+            Ok(())
+        })?;
+        builder.finish(&mut self.finishing())
+    }
+}
+
+/// What records do to what is below; `None` for those that are no newer.
+fn kinds_above(below: &View, records: &[Record]) -> Result<Vec<Option<Kind>>> {
+    let kind = |record: &Record| -> Result<Option<Kind>> {
+        Ok(match below.get(&record.token)? {
+            None => Some(Kind::Fresh),
+            Some(found) => (found.time() < record.time()).then_some(Kind::Update),
+        })
+    };
+    records.par_iter().with_min_len(LOOKUPS).map(kind).collect()
+}
