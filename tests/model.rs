@@ -75,17 +75,22 @@ fn plans() -> Vec<(Plan, u64)> {
 
 /// How often this happens at the least: about half of what is counted today, so that
 /// choices may change.
-const LEAST: [(&str, u64); 52] = [
+const LEAST: [(&str, u64); 57] = [
     ("operations", 1_000_000),
+    ("checkpoints", 400),
+    ("checkpoints with a delta", 400),
     ("clean ends", 1_500),
     ("commits refused", 1_000),
     ("commits that failed", 500),
     ("commits over several layers", 200_000),
     ("commits that flushed", 9_000),
     ("compactions", 400),
+    ("expiries", 180),
+    ("expiries of several batches", 3),
     ("flushes", 1_200),
     ("flushes that failed", 50),
     ("flushes that merged layers", 170),
+    ("loads", 400),
     ("merges of layers", 1_600),
     ("questions to readers", 900),
     ("refreshes over a flush", 500),

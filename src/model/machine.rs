@@ -214,6 +214,9 @@ impl Machine {
             Operation::Sync => self.sync(),
             Operation::Flush => self.flush(),
             Operation::Compact => self.compact(),
+            Operation::Load(changes) => self.load(changes),
+            Operation::Expire(before) => self.expire(*before),
+            Operation::Checkpoint => self.checkpoint(),
             Operation::Ask(question) => self.ask(question),
             Operation::AskAll => self.ask_all(),
             Operation::Keep => {
@@ -260,7 +263,7 @@ impl Machine {
             };
         }
         let synced = durability.unwrap_or_default() == Durability::Synced;
-        self.write(changes, synced, |store| {
+        self.write(changes, synced, usize::MAX, |store| {
             let committed = match durability {
                 Some(durability) => store.commit_with(&batch, durability),
                 None => store.commit(&batch),
@@ -284,17 +287,19 @@ impl Machine {
 
     fn single(&mut self, change: &Change) -> Outcome {
         let token = &change.token;
-        self.write(&[*change], true, |store| match (change.value, change.when) {
+        self.write(&[*change], true, usize::MAX, |store| match (change.value, change.when) {
             (Some(value), When::Always) => store.put(token, value).map(|()| vec![true]),
             (Some(value), _) => store.set(token, value).map(|applied| vec![applied]),
             (None, _) => store.remove(token).map(|applied| vec![applied]),
         })
     }
 
-    fn write(
+    /// Makes changes, so many of them in each commit.
+    pub(super) fn write(
         &mut self,
         changes: &[Change],
         synced: bool,
+        commit_changes: usize,
         commit: impl Fn(&Store) -> Result<Vec<bool>>,
     ) -> Outcome {
         self.counts.add_if("writes", !changes.is_empty());
@@ -337,7 +342,7 @@ impl Machine {
         }
         let Applied { took_place, undo, merged } = Arc::make_mut(&mut self.model).apply(changes);
         same(question, Ok(found), &took_place)?;
-        let entries = undo.len() as u64;
+        let entries = undo.len();
         for (older, newer) in merged {
             self.counts.add(match (older, newer) {
                 (Kind::Fresh, Kind::Update) => "merges of fresh and update",
@@ -351,7 +356,16 @@ impl Machine {
         self.untold.extend(undo.iter().map(|undo| undo.token));
         if !changes.is_empty() {
             self.commits += u64::from(entries > 0);
-            self.history.committed(begins, self.place.operations(), undo, synced);
+            let ends = self.place.operations();
+            if entries == 0 {
+                self.history.committed(begins, ends, Vec::new(), synced);
+            }
+            let mut rest = undo;
+            while !rest.is_empty() {
+                let others = rest.split_off(commit_changes.min(rest.len()));
+                let undo = std::mem::replace(&mut rest, others);
+                self.history.committed(begins, ends, undo, synced);
+            }
         }
         let after = self.store().stat();
         same(format_args!("tokens of stat"), Ok(after.tokens), &(self.model.len() as u64))?;

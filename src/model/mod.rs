@@ -19,6 +19,7 @@
 //! assert!(counts.get("writes") > 150);
 //! ```
 
+mod bulk;
 pub mod counts;
 mod ends;
 mod history;

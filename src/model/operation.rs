@@ -1,5 +1,6 @@
 //! What is done to a store, and what it is asked.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::plan::Plan;
@@ -23,6 +24,11 @@ pub(super) enum Operation {
     Sync,
     Flush,
     Compact,
+    /// By `bulk_load`: each token once, where it is not there, or older.
+    Load(Vec<Change>),
+    /// Of all tokens with a time below this one.
+    Expire(u64),
+    Checkpoint,
     Ask(Question),
     /// Everything, in more than one way.
     AskAll,
@@ -124,15 +130,21 @@ impl Drawer {
             528..534 => Operation::Refresh(source.below(256) as usize, self.question(source)),
             534..538 => Operation::AskReader(source.below(256) as usize, self.question(source)),
             993..998 if self.has_faults => fault(source),
-            538..930 | 993..999 => Operation::Ask(self.question(source)),
+            538..541 | 520..524 | 982..985 | 988..993
+                if self.is_calm && source.below(CALM) != 0 =>
+            {
+                Operation::Ask(self.question(source))
+            }
+            538 => self.load(source),
+            // Mostly few of them.
+            539 => Operation::Expire(source.below(TIMES) * source.below(TIMES) / TIMES),
+            540 => Operation::Checkpoint,
+            541..930 | 993..999 => Operation::Ask(self.question(source)),
             930..932 => Operation::AskAll,
             932..942 => Operation::Keep,
             942..975 => Operation::AskKept(source.below(256) as usize, self.question(source)),
             975..977 => Operation::AskAllOfKept(source.below(256) as usize),
             977..982 => Operation::Drop(source.below(256) as usize),
-            520..524 | 982..985 | 988..993 if self.is_calm && source.below(CALM) != 0 => {
-                Operation::Ask(self.question(source))
-            }
             520..523 => Operation::Flush,
             523 => Operation::Compact,
             982..985 => Operation::Reopen,
@@ -175,6 +187,19 @@ impl Drawer {
         Operation::Commit { changes, durability }
     }
 
+    fn load(&mut self, source: &mut dyn Source) -> Operation {
+        let count_max = self.batch_max.min(200 << source.below(4));
+        let count = source.below(1 + count_max);
+        let changes = (0..count).map(|_| {
+            let (token, value) = (self.changed_token(source), self.value(source));
+            Change { token, value: Some(value), when: When::AbsentOrOlder(value.time) }
+        });
+        let mut changes: Vec<_> = changes.collect();
+        let mut tokens = BTreeSet::new();
+        changes.retain(|change| tokens.insert(change.token));
+        Operation::Load(changes)
+    }
+
     fn change(&mut self, source: &mut dyn Source) -> Change {
         let mut change = self.plain_change(source);
         if source.below(6) == 0 {
@@ -192,16 +217,17 @@ impl Drawer {
     /// A put, a set or a removal.
     fn plain_change(&mut self, source: &mut dyn Source) -> Change {
         let token = self.changed_token(source);
-        let mut value = || {
-            self.values += 1;
-            BlockTime::new(BlockId::from(self.values), source.below(TIMES))
-        };
-        let (value, when) = match value() {
+        let (value, when) = match self.value(source) {
             value if value.time % 3 == 0 => (None, When::Always),
             value if value.time % 3 == 1 => (Some(value), When::AbsentOrOlder(value.time)),
             value => (Some(value), When::Always),
         };
         Change { token, value, when }
+    }
+
+    fn value(&mut self, source: &mut dyn Source) -> BlockTime {
+        self.values += 1;
+        BlockTime::new(BlockId::from(self.values), source.below(TIMES))
     }
 
     /// A token of the pool.

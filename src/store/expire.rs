@@ -15,7 +15,7 @@ use crate::progress::{OnProgress, Phase, Progress};
 use crate::token::{Record, TokenId};
 
 /// Removals of a commit at the most: others wait for no more than these.
-const BATCH_REMOVALS: usize = 1_024;
+pub(crate) const BATCH_REMOVALS: usize = 1_024;
 
 /// Tokens that are looked at in one snapshot. If there was but one for all, it would keep all
 /// the files that are replaced meanwhile.

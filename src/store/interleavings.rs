@@ -34,6 +34,7 @@ use shuttle::{Config, Runner};
 use super::monitor::Background;
 use super::published::Published;
 use super::*;
+use crate::compact::policy::LAYERS_MAX;
 use crate::format::names::is_segment;
 use crate::load::options::LoadOptions;
 use crate::progress::UNWATCHED;
@@ -328,5 +329,45 @@ fn a_checkpoint_while_layers_are_compacted() {
         let stat = store.stat();
         assert!(stat.compactions > 0 && stat.compaction == Background::Idle, "{stat:?}");
         assert_eq!(check(&store.snapshot(), 1, 3), [3]);
+    });
+}
+
+/// A compaction that somebody asks for while a flush takes layers into its own: each layer goes
+/// into one of them, and nothing is lost.
+#[test]
+fn a_compaction_while_a_flush_takes_layers() {
+    const COMMITS: u64 = 12;
+    explore(600, || {
+        let disk = SimDisk::new();
+        let options = Options::new().delta_entries(2).log_bytes(Options::LOG_BYTES_MIN);
+        let store = disk.create_store(&options).unwrap();
+        store.pause_compaction().unwrap();
+        let compaction = {
+            let store = store.clone();
+            thread::spawn(move || {
+                store.resume_compaction().unwrap();
+                store.compact(UNWATCHED).unwrap();
+                store.pause_compaction().unwrap();
+            })
+        };
+        for number in 1..=COMMITS {
+            let value = value(number);
+            store
+                .commit_with(Batch::new().put(token(1, number), value), Durability::Buffered)
+                .unwrap();
+        }
+        compaction.join().unwrap();
+        store.flush().unwrap();
+        let snapshot = store.snapshot();
+        assert_eq!(snapshot.len(), COMMITS);
+        for number in 1..=COMMITS {
+            assert_eq!(snapshot.get(&token(1, number)).unwrap(), Some(value(number)));
+        }
+        let stat = store.stat();
+        assert!(
+            matches!((&stat.background, &stat.compaction), (Background::Idle, Background::Idle)),
+            "{stat:?}"
+        );
+        assert!(stat.layers <= LAYERS_MAX as u64, "{stat:?}");
     });
 }
