@@ -5,7 +5,9 @@
 //! in the base: that makes their outlines, and the filter that says where all of them, and
 //! the delta above them, surely hold nothing.
 
+use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -14,7 +16,7 @@ use super::entry::{Entry, LookedUp, Newest};
 use super::filter::Filter;
 use super::merge::merge;
 use super::outline::Outline;
-use super::part::Part;
+use super::part::{MEMORY, Part};
 use super::union::{Source, Union};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
@@ -65,17 +67,31 @@ impl Layers {
 
     /// The same, with some that are side by side exchanged for one, or for nothing.
     pub(super) fn exchanged(&self, taken: &[Arc<Layer>], made: Option<Part>) -> Result<Self> {
+        let place = self.place_of(taken)?;
         let mut layers: Vec<_> = self.all().cloned().collect();
-        let first = taken.first();
-        let start = first.and_then(|first| layers.iter().position(|it| Arc::ptr_eq(it, first)));
-        let start = start.unwrap_or(0);
         let made_layer = made.as_ref().and_then(Part::layer).cloned();
-        layers.splice(start..start + taken.len(), made_layer);
+        layers.splice(place, made_layer);
         if layers.last().is_none_or(|base| !Arc::ptr_eq(base, &self.base)) {
             return Self::new(layers);
         }
         layers.pop();
         self.with_upper(layers, made)
+    }
+
+    /// Where layers are, side by side, counted from the newest; at the top, if it is none.
+    pub(crate) fn place_of(&self, taken: &[Arc<Layer>]) -> Result<Range<usize>> {
+        let Some(first) = taken.first() else { return Ok(0..0) };
+        let start = self.all().position(|layer| Arc::ptr_eq(layer, first));
+        let there = self.all().skip(start.unwrap_or(0)).take(taken.len());
+        if let Some(start) = start
+            && there.count() == taken.len()
+            && self.all().skip(start).zip(taken).all(|(layer, taken)| Arc::ptr_eq(layer, taken))
+        {
+            return Ok(start..start + taken.len());
+        }
+        // Nobody else takes them meanwhile. If somebody did, going on would lose what they have.
+        let path = first.segments().first().map_or(Path::new(MEMORY), |segment| segment.path());
+        Err(Error::io("find its layer for", path)(io::ErrorKind::NotFound.into()))
     }
 
     /// The same base below others, one of which may come with its outline.

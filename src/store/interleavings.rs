@@ -23,6 +23,7 @@
 //!   at is kept;
 //! - `unflushed` in a load in place of which only the lock is taken: the load is lost;
 //! - `Writer::close` without waiting for the thread that flushes: the store is locked;
+//! - a compaction that begins while a flush takes layers into its own: tokens are lost;
 //! - `Store::checkpoint_on` letting go of the lock before it has linked files: they are gone;
 //! - `read_steadily` giving up at the first error: a reader fails.
 
@@ -336,26 +337,31 @@ fn a_checkpoint_while_layers_are_compacted() {
 /// into one of them, and nothing is lost.
 #[test]
 fn a_compaction_while_a_flush_takes_layers() {
-    const COMMITS: u64 = 12;
-    explore(600, || {
+    const COMMITS: u64 = 9;
+    explore(2_000, || {
         let disk = SimDisk::new();
         let options = Options::new().delta_entries(2).log_bytes(Options::LOG_BYTES_MIN);
         let store = disk.create_store(&options).unwrap();
         store.pause_compaction().unwrap();
+        let put = |number| {
+            let mut batch = Batch::new();
+            batch.put(token(1, number), value(number));
+            store.commit_with(&batch, Durability::Buffered).unwrap();
+        };
+        for number in 1..LAYERS_MAX as u64 {
+            put(number);
+            store.flush().unwrap();
+        }
+        // The next one has to take some.
+        assert_eq!(store.stat().layers, LAYERS_MAX as u64 - 1);
         let compaction = {
             let store = store.clone();
             thread::spawn(move || {
                 store.resume_compaction().unwrap();
                 store.compact(UNWATCHED).unwrap();
-                store.pause_compaction().unwrap();
             })
         };
-        for number in 1..=COMMITS {
-            let value = value(number);
-            store
-                .commit_with(Batch::new().put(token(1, number), value), Durability::Buffered)
-                .unwrap();
-        }
+        (LAYERS_MAX as u64..=COMMITS).for_each(put);
         compaction.join().unwrap();
         store.flush().unwrap();
         let snapshot = store.snapshot();
@@ -364,10 +370,8 @@ fn a_compaction_while_a_flush_takes_layers() {
             assert_eq!(snapshot.get(&token(1, number)).unwrap(), Some(value(number)));
         }
         let stat = store.stat();
-        assert!(
-            matches!((&stat.background, &stat.compaction), (Background::Idle, Background::Idle)),
-            "{stat:?}"
-        );
+        assert_eq!(stat.background, Background::Idle);
+        assert!(!matches!(stat.compaction, Background::Failed(_)), "{stat:?}");
         assert!(stat.layers <= LAYERS_MAX as u64, "{stat:?}");
     });
 }

@@ -162,7 +162,9 @@ impl Writer {
         let (free, others) = lens.split_at(free_layers(&layers, &state.compacting).min(upper));
         let entries = state.delta.sealed_len() as u64;
         let count = layers_to_take(entries, free, others.len(), RECORDS_MAX);
-        Ok((state.delta.to_flush(count), ids))
+        let inputs = state.delta.to_flush(count);
+        state.flush_takes = inputs.taken().to_vec();
+        Ok((inputs, ids))
     }
 
     pub(super) fn set_flushing(&self, state: &mut State, flushing: Flushing) {
@@ -170,6 +172,9 @@ impl Writer {
             Flushing::Idle => self.monitor.idle(),
             Flushing::Running => self.monitor.flushing(),
             Flushing::Failed(error) => self.monitor.failed(error),
+        }
+        if !matches!(flushing, Flushing::Running) {
+            state.flush_takes.clear();
         }
         state.flushing = flushing;
         self.changed.notify_all();
@@ -189,6 +194,7 @@ impl Writer {
                 report::error(format_args!("{path}: what is in memory cannot be flushed: {error}"));
             }
         }
+        state.flush_takes.clear();
         if result.is_ok() {
             self.monitor.count_flush();
             // Before whoever waits for the flush could think that all is done.

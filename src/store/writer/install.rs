@@ -2,7 +2,6 @@
 //! compact.
 
 use std::io;
-use std::sync::Arc;
 
 use super::{State, Writer};
 use crate::compact::pace::Pace;
@@ -10,7 +9,7 @@ use crate::compact::write_layer;
 use crate::delta::compaction::{Inputs, Made};
 use crate::delta::exchange::Exchange;
 use crate::error::Result;
-use crate::format::manifest::{ManifestContents, SegmentEntry};
+use crate::format::manifest::SegmentEntry;
 use crate::format::names::segment_name;
 use crate::io::Disk;
 use crate::manifest;
@@ -73,7 +72,9 @@ impl Writer {
         let disk = self.disk.as_ref();
         self.refuse_failed(&state, "write a layer of")?;
         let mut contents = manifest::next(disk, &state.contents)?;
-        let taken = state.exchange_in(&mut contents, made, entry);
+        let place = state.delta.layers().place_of(made.taken())?;
+        let layer = entry.map(|entry| vec![entry]);
+        let taken: Vec<_> = contents.layers.splice(place, layer).collect();
         let sealed_logs = if is_flush { state.sealed_logs } else { 0 };
         let logs: Vec<_> = contents.logs.drain(..sealed_logs).collect();
         manifest::replace(disk, &contents)?;
@@ -99,21 +100,6 @@ impl Writer {
 }
 
 impl State {
-    /// Names a layer in place of those that it stands for; which these were.
-    fn exchange_in(
-        &self,
-        contents: &mut ManifestContents,
-        made: &Made,
-        entry: Option<SegmentEntry>,
-    ) -> Vec<Vec<SegmentEntry>> {
-        let mut layers = self.delta.layers().all();
-        let first = made.taken().first();
-        let start = first.and_then(|first| layers.position(|layer| Arc::ptr_eq(layer, first)));
-        let start = start.unwrap_or(0);
-        let layer = entry.map(|entry| vec![entry]);
-        contents.layers.splice(start..start + made.taken().len(), layer).collect()
-    }
-
     /// The number of the next segment.
     pub(super) fn next_segment(&mut self, disk: &dyn Disk) -> Result<SegmentIds> {
         let next = manifest::next(disk, &self.contents)?;

@@ -99,6 +99,8 @@ pub(super) struct State {
     sealed_logs: usize,
     /// The one that flushes, or that flushed last.
     thread: Option<JoinHandle<()>>,
+    /// Layers that a flush takes into its own. They are the newest.
+    flush_takes: Vec<Arc<Layer>>,
     /// Layers that are being made one, newest first; they are side by side.
     compacting: Vec<Arc<Layer>>,
     /// The one that compacts, or that compacted last.
@@ -171,6 +173,7 @@ impl Writer {
             flushing: Flushing::Idle,
             sealed_logs: 0,
             thread: None,
+            flush_takes: Vec::new(),
             compacting: Vec::new(),
             compaction_thread: None,
             is_paused: false,
@@ -435,9 +438,9 @@ impl Drop for Writer {
 }
 
 impl State {
-    /// Whether layers are being compacted, or are to stay as they are.
+    /// Whether layers are being made one, or are to stay as they are.
     fn are_layers_reserved(&self) -> bool {
-        !self.compacting.is_empty() || self.is_load_above
+        !self.compacting.is_empty() || !self.flush_takes.is_empty() || self.is_load_above
     }
 
     /// Whether a frame of so many bytes can go in line, if the delta may have so many
