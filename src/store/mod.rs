@@ -13,6 +13,8 @@ mod flushes;
 #[cfg(all(test, shuttle))]
 mod interleavings;
 mod layers;
+#[cfg(test)]
+mod lies;
 pub(crate) mod monitor;
 mod published;
 mod reader;
