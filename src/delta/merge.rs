@@ -12,7 +12,7 @@ use super::part::{MEMORY, Part};
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, Merged};
 use crate::segment::layer::Layer;
-use crate::token::Record;
+use crate::token::{Record, TokenId};
 
 /// Records of a part that are looked at at a time.
 const RUN_RECORDS: usize = 4_096;
@@ -33,6 +33,46 @@ pub(super) struct Sources {
     pub(super) oldest: Source,
 }
 
+/// An entry of a token, and where it is.
+#[derive(Clone, Copy)]
+pub(super) struct Layered<'a> {
+    pub(super) record: &'a Record,
+    pub(super) kind: Kind,
+    pub(super) source: Source,
+}
+
+/// Gives the entries of each token, in the order of tokens: those of one together, newest
+/// first, as the parts are.
+pub(super) fn for_each_token<'a>(
+    parts: &'a [Part],
+    visit: &mut dyn FnMut(&[Layered<'a>]) -> Result<()>,
+) -> Result<()> {
+    let cursors: Result<Vec<_>> =
+        (0..).zip(parts).map(|(index, part)| Cursor::new(index, part)).collect();
+    let mut cursors: Vec<_> = cursors?;
+    cursors.retain(|cursor| cursor.next.is_some());
+    let mut entries = Vec::with_capacity(parts.len());
+    while let Some(next) = next(&cursors) {
+        let token = next.record.token;
+        let mut is_over = false;
+        entries.clear();
+        // Those before it have none of this token.
+        for cursor in &mut cursors[next.cursor..] {
+            let Some(record) = cursor.next.filter(|record| record.token == token) else { continue };
+            let kind = cursor.part.kind(cursor.position)?;
+            let source = Source { part: cursor.index, position: cursor.position };
+            entries.push(Layered { record, kind, source });
+            cursor.advance()?;
+            is_over |= cursor.next.is_none();
+        }
+        if is_over {
+            cursors.retain(|cursor| cursor.next.is_some());
+        }
+        visit(&entries)?;
+    }
+    Ok(())
+}
+
 /// Gives the entries of parts, newest first, each token once and in order, with what was
 /// done to it below all of them.
 pub(super) fn merge(
@@ -40,52 +80,65 @@ pub(super) fn merge(
     parts: &[Part],
     visit: &mut dyn FnMut(Entry, Sources) -> Result<()>,
 ) -> Result<()> {
-    let cursors: Result<Vec<_>> =
-        (0..).zip(parts).map(|(index, part)| Cursor::new(index, part)).collect();
-    let mut cursors: Vec<_> = cursors?;
-    cursors.retain(|cursor| cursor.next.is_some());
-    while let Some(next) = next(&cursors) {
-        let token = next.record.token;
-        let mut merged: Option<(Entry, Sources)> = None;
-        let mut newer: Option<(Kind, Source)> = None;
-        let mut is_over = false;
-        // Those before it have none of this token.
-        for cursor in &mut cursors[next.cursor..] {
-            let Some(record) = cursor.next.filter(|record| record.token == token) else { continue };
-            let kind = cursor.part.kind(cursor.position)?;
-            let source = Source { part: cursor.index, position: cursor.position };
-            if let Some((newer, newer_source)) = newer
-                && newer.over(kind) == Merged::Impossible
-            {
-                let expected = format!("what can follow {kind:?} for {token}");
-                return Err(kinds_damage(parts, newer_source, &expected, format!("{newer:?}")));
+    for_each_token(parts, &mut |entries| {
+        let mut merged: Option<(Layered<'_>, Source)> = None;
+        let mut newer: Option<&Layered<'_>> = None;
+        for entry in entries {
+            if let Some(newer) = newer {
+                check_order(parts, newer, entry)?;
             }
-            newer = Some((kind, source));
+            newer = Some(entry);
             merged = match merged {
-                None => {
-                    let base_position = cursor.base_position(base, record)?;
-                    let sources = Sources { newest: source, oldest: source };
-                    Some((Entry { record: *record, kind, base_position }, sources))
-                }
-                Some((entry, sources)) => match entry.kind.over(kind) {
-                    Merged::Entry(kind) => {
-                        Some((Entry { kind, ..entry }, Sources { oldest: source, ..sources }))
-                    }
+                None => Some((*entry, entry.source)),
+                Some((newest, _)) => match newest.kind.over(entry.kind) {
+                    Merged::Entry(kind) => Some((Layered { kind, ..newest }, entry.source)),
                     // Impossible it cannot be, as no two that follow one another are.
                     Merged::Nothing | Merged::Impossible => None,
                 },
             };
-            cursor.advance()?;
-            is_over |= cursor.next.is_none();
         }
-        if is_over {
-            cursors.retain(|cursor| cursor.next.is_some());
-        }
-        if let Some((entry, sources)) = merged {
-            visit(entry, sources)?;
-        }
+        let Some((Layered { record, kind, source: newest }, oldest)) = merged else {
+            return Ok(());
+        };
+        let base_position = base_position(base, parts, newest, record)?;
+        visit(Entry { record: *record, kind, base_position }, Sources { newest, oldest })
+    })
+}
+
+/// Fails if an entry cannot have been made above an older one.
+pub(super) fn check_order(parts: &[Part], newer: &Layered<'_>, older: &Layered<'_>) -> Result<()> {
+    if newer.kind.over(older.kind) != Merged::Impossible {
+        return Ok(());
     }
-    Ok(())
+    let expected = format!("what can follow {:?} for {}", older.kind, older.record.token);
+    Err(kinds_damage(parts, newer.source, &expected, format!("{:?}", newer.kind)))
+}
+
+/// Fails if the oldest entry of a token cannot have been made above a base that has the
+/// token, or has not.
+pub(super) fn check_oldest(
+    parts: &[Part],
+    kind: Kind,
+    token: &TokenId,
+    oldest: Source,
+    is_in_base: bool,
+) -> Result<()> {
+    let is_fresh = kind == Kind::Fresh;
+    if is_in_base != is_fresh {
+        return Ok(());
+    }
+    let there = if is_fresh { "no" } else { "this" };
+    let expected = format!("{there} token {token} in the bottom layer");
+    Err(kinds_damage(parts, oldest, &expected, "another kind"))
+}
+
+/// Where an entry lies in the base.
+fn base_position(base: &Layer, parts: &[Part], source: Source, record: &Record) -> Result<usize> {
+    let outline = parts.get(source.part).and_then(Part::outline);
+    match outline.and_then(|outline| outline.base_position(source.position)) {
+        Some(base_position) => Ok(base_position),
+        None => Ok(base.find(&record.token)?.position),
+    }
 }
 
 /// What entries come to that lie above the base, in order, and the base.
@@ -110,14 +163,10 @@ impl<'a> OverBase<'a> {
         visit: &mut dyn FnMut(&Record) -> Result<()>,
     ) -> Result<()> {
         self.pass_to(entry.base_position, visit)?;
-        let (token, is_fresh) = (&entry.record.token, entry.kind == Kind::Fresh);
         let below = self.base.record(self.position)?;
-        if below.is_some_and(|below| below.token == *token) == is_fresh {
-            let there = if is_fresh { "no" } else { "this" };
-            let expected = format!("{there} token {token} in the bottom layer");
-            return Err(kinds_damage(self.parts, sources.oldest, &expected, "another kind"));
-        }
-        self.position += usize::from(!is_fresh);
+        let is_in_base = below.is_some_and(|below| below.token == entry.record.token);
+        check_oldest(self.parts, entry.kind, &entry.record.token, sources.oldest, is_in_base)?;
+        self.position += usize::from(is_in_base);
         match entry.kind {
             Kind::Fresh | Kind::Update => visit(&entry.record),
             Kind::Tombstone => Ok(()),
@@ -172,14 +221,6 @@ impl<'a> Cursor<'a> {
         }
         self.next = self.run.split_off_first();
         Ok(())
-    }
-
-    /// Where the next record lies in the base.
-    fn base_position(&self, base: &Layer, record: &Record) -> Result<usize> {
-        match self.part.outline().and_then(|outline| outline.base_position(self.position)) {
-            Some(base_position) => Ok(base_position),
-            None => Ok(base.find(&record.token)?.position),
-        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! Each entry's kind says what it did to everything below: to the segments in memory and
 //! to the layers on disk.
 
+pub(crate) mod check;
 pub(crate) mod compaction;
 pub(crate) mod entry;
 pub(crate) mod exchange;

@@ -164,6 +164,30 @@ impl Layout {
         Some(Self { sections, footer, file_len: footer.checked_add(FOOTER_LEN)? })
     }
 
+    /// The layouts of files of this length with so many records: one with fence keys, one
+    /// without, as far as there are any.
+    ///
+    /// They hold for all numbers of lines of the directory that make a file so long, as
+    /// sections begin, and the chunks of the directory are cut, at whole pages.
+    pub(crate) fn of_file(file_len: u64, records: u64, has_kinds: bool) -> Vec<Self> {
+        if !(1..RECORDS_END).contains(&records) {
+            return Vec::new();
+        }
+        let with_fences = |has_fences| {
+            let layout = |lines| Self::of(Shape { records, lines, has_kinds, has_fences });
+            let is_shorter =
+                |lines| layout(lines).is_some_and(|layout| (layout.file_len as u64) < file_len);
+            // The least number of lines that makes the file long enough.
+            let (mut low, mut high) = (1, records);
+            while low < high {
+                let middle = low.midpoint(high);
+                if is_shorter(middle) { low = middle + 1 } else { high = middle }
+            }
+            layout(low).filter(|layout| layout.file_len as u64 == file_len)
+        };
+        [false, true].into_iter().filter_map(with_fences).collect()
+    }
+
     #[inline]
     pub(crate) fn section(&self, id: SectionId) -> Section {
         self.sections[id as usize]
@@ -206,6 +230,33 @@ mod tests {
             }
             assert_eq!(layout.footer, end);
             assert_eq!(layout.file_len, end + FOOTER_LEN);
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_file_tells_where_its_sections_lie() {
+        for records in [1u64, 2, 500, 12_289, 40_000, 1_000_000] {
+            for (has_kinds, has_fences) in [(false, false), (true, false), (true, true)] {
+                for lines in [1, records / 120 + 1, records.div_ceil(LINE_RECORDS), records] {
+                    let shape = Shape { records, lines, has_kinds, has_fences };
+                    let layout = Layout::of(shape).unwrap();
+                    let found = Layout::of_file(layout.file_len as u64, records, has_kinds);
+                    let lies_like_it = |other: &&Layout| {
+                        let mut ids = SectionId::ALL.into_iter();
+                        ids.all(|id| {
+                            let (a, b) = (layout.section(id), other.section(id));
+                            let is_directory = id == SectionId::Directory;
+                            (a.offset, a.first_chunk) == (b.offset, b.first_chunk)
+                                && (a.len == b.len || is_directory)
+                        })
+                    };
+                    assert_eq!(found.iter().filter(lies_like_it).count(), 1, "{shape:?}");
+                    assert_eq!(Layout::of_file(layout.file_len as u64 + 1, records, true), []);
+                }
+            }
+        }
+        for records in [0, RECORDS_END, u64::MAX] {
+            assert_eq!(Layout::of_file(1 << 20, records, true), []);
         }
     }
 

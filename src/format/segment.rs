@@ -238,37 +238,49 @@ impl Header {
     ///
     /// Whatever the bytes are, the layout that comes back fits them.
     pub(crate) fn decode(file: &[u8], path: &Path) -> Result<(Self, Layout)> {
+        let (header, layout) = Self::decode_page(file, path)?;
         let damaged = |part, offset: usize, expected: String, found: String| {
-            Error::from(Damage {
-                path: path.to_path_buf(),
-                part,
-                offset: offset as u64,
-                expected,
-                found,
-            })
+            let (path, offset) = (path.to_path_buf(), offset as u64);
+            Error::from(Damage { path, part, offset, expected, found })
+        };
+        let lens = (layout.file_len, file.len());
+        if lens.0 != lens.1 {
+            let [expected, found] = [lens.0, lens.1].map(|len| format!("{len} bytes"));
+            return Err(damaged("segment length", file.len(), expected, found));
+        }
+        let (_, footer) = header.encode(&layout);
+        if footer != file[layout.footer..] {
+            return Err(damaged(
+                "segment footer",
+                layout.footer,
+                "the footer of this header".into(),
+                hex_of(&file[layout.footer..]),
+            ));
+        }
+        Ok((header, layout))
+    }
+
+    /// Reads and checks the header's page at the start of a file, of which no more need be
+    /// there.
+    pub(crate) fn decode_page(file: &[u8], path: &Path) -> Result<(Self, Layout)> {
+        let damaged = |expected: String, found: String| {
+            let (path, part, offset) = (path.to_path_buf(), "segment header", 0);
+            Error::from(Damage { path, part, offset, expected, found })
         };
         let Ok((raw, _)) = RawHeader::read_from_prefix(file) else {
-            return Err(damaged(
-                "segment header",
-                0,
-                format!("a header of {PAGE_LEN} bytes"),
-                format!("{} bytes", file.len()),
-            ));
+            let found = format!("{} bytes", file.len());
+            return Err(damaged(format!("a header of {PAGE_LEN} bytes"), found));
         };
         if raw.magic != MAGIC {
-            return Err(damaged("segment header", 0, hex_of(&MAGIC), hex_of(&raw.magic)));
+            return Err(damaged(hex_of(&MAGIC), hex_of(&raw.magic)));
         }
-        let expected = checksum(&raw.as_bytes()[..PAGE_LEN - 4]);
-        if raw.checksum != expected {
+        let computed = checksum(&raw.as_bytes()[..PAGE_LEN - 4]);
+        if raw.checksum != computed {
             // A later version may have a header of another shape, but it keeps magic
             // and version; so a version that is not known is only believed if the
             // header checks out.
-            return Err(damaged(
-                "segment header",
-                0,
-                format!("checksum {:#010x}", raw.checksum),
-                format!("{expected:#010x}"),
-            ));
+            let found = format!("{computed:#010x}");
+            return Err(damaged(format!("checksum {:#010x}", raw.checksum), found));
         }
         if raw.version != SEGMENT_VERSION {
             return Err(Error::UnknownVersion {
@@ -277,17 +289,7 @@ impl Header {
                 known: SEGMENT_VERSION,
             });
         }
-        if raw.file_len.get() != file.len() as u64 {
-            return Err(damaged(
-                "segment length",
-                file.len(),
-                format!("{} bytes", raw.file_len),
-                format!("{} bytes", file.len()),
-            ));
-        }
-        let wrong = |what: &str| {
-            damaged("segment header", 0, "a header that fits the file".into(), what.into())
-        };
+        let wrong = |what: &str| damaged("a header that fits the file".into(), what.into());
         if raw.schema != SCHEMA_TOKEN_BLOCK_TIME {
             return Err(wrong("an unknown schema"));
         }
@@ -313,24 +315,22 @@ impl Header {
         };
         header.check_counts().map_err(wrong)?;
         let layout = header.layout().ok_or_else(|| wrong("sections longer than any file"))?;
-        if layout.file_len != file.len() {
-            return Err(wrong("sections that do not fill the file"));
-        }
-        // Everything that was not looked at follows from what was.
-        let (page, footer) = header.encode(&layout);
-        if page != file[..PAGE_LEN] {
+        // Everything that was not looked at, the file's length too, follows from what was.
+        let (page, _) = header.encode(&layout);
+        if page != raw.as_bytes() {
             return Err(wrong("sections or other bytes that do not fit the counts"));
-        }
-        if footer != file[layout.footer..] {
-            return Err(damaged(
-                "segment footer",
-                layout.footer,
-                "the footer of this header".into(),
-                hex_of(&file[layout.footer..]),
-            ));
         }
         Ok((header, layout))
     }
+}
+
+/// What the footer of a segment says of whose it is: the store that it was made under, its
+/// id, and its header's checksum. `None` if it is none.
+pub(crate) fn identify_footer(bytes: &[u8]) -> Option<(StoreIdBytes, u64, u32)> {
+    let footer = RawFooter::ref_from_bytes(bytes).ok()?;
+    let is_footer = footer.magic == FOOTER_MAGIC
+        && footer.checksum == checksum(&footer.as_bytes()[..FOOTER_LEN - 4]);
+    is_footer.then(|| (footer.store_id, footer.segment_id.get(), footer.header_checksum.get()))
 }
 
 /// The checksum of a header's page, by which the manifest knows a segment.

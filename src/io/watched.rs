@@ -1,8 +1,12 @@
-//! A disk on which every change is written down, and any one of them can be made to fail.
+//! A disk on which every change is written down, and any one of them can be made to fail; and
+//! which need not give back all that is on it.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+use rustix::io::Errno;
 
 use super::disk::RealDisk;
 use super::map::Bytes;
@@ -16,6 +20,8 @@ pub(crate) struct Watch {
     pub(crate) fails_at: Option<usize>,
     /// There is no room for files whose names end so.
     pub(crate) no_room_for: Option<&'static str>,
+    /// Of the file of this name, these bytes cannot be read.
+    pub(crate) unreadable: Option<(String, Range<u64>)>,
 }
 
 impl Watch {
@@ -67,7 +73,8 @@ impl Disk for WatchedDisk {
         Ok(Box::new(WatchedFile { file, name, watch: Arc::clone(&self.watch) }))
     }
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        self.disk.open(name)
+        let (file, name) = (self.disk.open(name)?, name.to_string());
+        Ok(Box::new(WatchedFile { file, name, watch: Arc::clone(&self.watch) }))
     }
     fn list(&self) -> io::Result<Vec<String>> {
         self.disk.list()
@@ -111,6 +118,13 @@ impl DiskFile for WatchedFile {
         self.file.len()
     }
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        let is_bad = |(name, bad): &(String, Range<u64>)| {
+            *name == self.name && bad.start < end && offset < bad.end
+        };
+        if self.watch.lock().unwrap().unreadable.as_ref().is_some_and(is_bad) {
+            return Err(Errno::IO.into());
+        }
         self.file.read_exact_at(bytes, offset)
     }
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

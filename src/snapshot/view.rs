@@ -136,6 +136,13 @@ impl View {
         self.parts.get(..self.delta).unwrap_or(&[])
     }
 
+    /// All that lies above the base, newest first, each layer as it is on disk.
+    pub(crate) fn above_base(&self) -> Vec<Part> {
+        let is_upper = |layer: &&Arc<Layer>| !Arc::ptr_eq(layer, &self.base);
+        let layers = self.layers().filter(is_upper).map(|layer| Part::Layer(layer.clone(), None));
+        self.parts.iter().take(self.delta).cloned().chain(layers).collect()
+    }
+
     /// Number of parts above the layers on disk.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn delta_parts(&self) -> usize {

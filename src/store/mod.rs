@@ -20,6 +20,8 @@ mod flushes;
 mod interleavings;
 mod layers;
 #[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod loads;
 pub(crate) mod monitor;
 mod published;

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::reader::read_steadily;
 use super::{Access, Store};
+use crate::delta::check::check_kinds;
 use crate::error::{Damage, Error, Result};
 use crate::progress::{OnProgress, Phase, Progress};
 use crate::recover::check_logs;
+use crate::snapshot::Snapshot;
 
 /// What [`Store::verify`] found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -20,14 +22,19 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Commits in the logs checked.
     pub commits: u64,
-    /// All damage that was found, up to a thousand places in each file.
+    /// All damage that was found, up to a thousand places in each file. Of kinds of entries
+    /// that are not true of the layers below, up to a thousand in all.
     pub damages: Vec<Damage>,
 }
 
 impl Store {
     /// Checks everything: all checksums, that tokens ascend, that every index agrees
-    /// with the records, and all frames of the logs. Uses all cores, and takes about as
-    /// long as reading the files.
+    /// with the records, and all frames of the logs. Where each layer is right in itself,
+    /// also that what its entries say of the layers below is true: a token that is new to
+    /// them is in none, one that has a new value or was removed is there.
+    ///
+    /// Uses all cores, and takes about as long as reading the files, and a lookup in the
+    /// bottom layer for each entry of the others.
     ///
     /// # Errors
     ///
@@ -53,6 +60,12 @@ impl Store {
         for segment in segments {
             damages.extend(segment.verify(&on_bytes)?);
         }
+        if damages.is_empty() {
+            damages = Self::verify_kinds(&snapshot, &mut || match on_bytes(0) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Error::Interrupted),
+            })?;
+        }
         match self.verify_logs() {
             Ok(commits) => report.commits = commits,
             Err(Error::Damaged(damage)) => damages.push(*damage),
@@ -60,6 +73,19 @@ impl Store {
         }
         report.damages = damages;
         Ok(report)
+    }
+
+    /// What entries say of the layers below that is not true.
+    fn verify_kinds(
+        snapshot: &Snapshot,
+        on_progress: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Vec<Damage>> {
+        let view = snapshot.view();
+        match check_kinds(view.base(), &view.above_base(), on_progress) {
+            // Of a file that was altered meanwhile.
+            Err(Error::Damaged(damage)) => Ok(vec![*damage]),
+            checked => checked,
+        }
     }
 
     /// Reads all logs, and says how many commits are in them.

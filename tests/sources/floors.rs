@@ -29,7 +29,7 @@ const FLOORS: [&[&str]; 11] = [
     &["snapshot"],
     &["sign", "load", "compact", "recover"],
     &["store"],
-    &["backend"],
+    &["backend", "salvage"],
     &["testing"],
     &["model"],
 ];

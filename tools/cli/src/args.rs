@@ -15,7 +15,8 @@ Exit codes:
   0    done; also when the reader of the output goes away
   1    a negative answer: not found, not newer, no signature, a check failed
   2    wrong usage or bad input, a missing or foreign directory
-  3    damage, or a format version that this program does not know
+  3    damage, or a format version that this program does not know; also when a salvage
+       could not rescue all
   4    locked by another writer
   5    input or output failed, such as no space
   130  interrupted

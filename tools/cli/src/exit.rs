@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Negative = 1,
     /// Wrong usage or bad input, a missing or foreign directory.
     Usage = 2,
-    /// Damage, or a format version that is not known.
+    /// Damage, or a format version that is not known; a salvage that lost something.
     Damage = 3,
     /// Another writer has the store.
     Locked = 4,

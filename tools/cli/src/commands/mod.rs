@@ -9,6 +9,7 @@ mod get;
 mod load;
 mod range;
 mod remove;
+mod salvage;
 mod set;
 mod sign;
 mod stat;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Stat(stat::Stat),
     Verify(verify::Verify),
+    Salvage(salvage::Salvage),
     Dump(range::Dump),
     Completions(completions::Completions),
 }
@@ -63,6 +65,7 @@ pub(crate) fn run(
         Command::Check(check) => check.run(&mut output),
         Command::Stat(stat) => stat.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
+        Command::Salvage(salvage) => salvage.run(&mut output),
         Command::Dump(dump) => dump.run(&mut output),
         Command::Completions(completions) => completions.run(&mut output, definition()),
     };

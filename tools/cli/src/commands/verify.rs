@@ -15,7 +15,8 @@ use crate::talk::say;
 
 const AFTER_HELP: &str = "\
 Reads every file of the store and compares checksums, the order of the tokens, and
-every index with the records. Takes as long as reading the files. Prints what is
+every index with the records; and, where each layer is right in itself, whether what
+it says of the layers below is true. Takes as long as reading the files. Prints what is
 damaged, and the exit code is then 3.
 
 Examples:

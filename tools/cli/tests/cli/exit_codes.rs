@@ -68,7 +68,7 @@ fn every_shell_gets_completions() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = place.ok(&["completions", shell]);
-        for word in ["generate", "set", "remove", "apply", "durability"] {
+        for word in ["generate", "set", "remove", "apply", "salvage", "durability"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }

@@ -9,5 +9,6 @@ mod interrupts;
 mod large_loads;
 mod place;
 mod round_trips;
+mod salvages;
 mod signatures;
 mod writes;
