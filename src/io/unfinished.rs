@@ -13,6 +13,10 @@ impl<'a> Unfinished<'a> {
         Self { disk, names }
     }
 
+    pub(crate) fn add(&mut self, name: String) {
+        self.names.push(name);
+    }
+
     pub(crate) fn keep(&mut self) {
         self.names.clear();
     }

@@ -31,7 +31,6 @@ use crate::io::disk::RealDisk;
 use crate::io::unfinished::Unfinished;
 use crate::io::{Disk, DiskFile};
 use crate::progress::Phase;
-use crate::segment::builder::SegmentIds;
 use crate::segment::records::RecordsWriter;
 use crate::token::Record;
 
@@ -75,30 +74,31 @@ impl Memory {
 }
 
 /// Takes records, in any order, and brings them in order, to be [written](InOrder::write)
-/// as a segment.
+/// as a segment. Until then its file has the name of a segment with a number that nobody else
+/// has.
 ///
 /// Of several records with one token the newest is kept, and of several with the same
 /// time the first. Nothing is left of it if it fails.
 pub(crate) fn in_order<'a>(
     disk: &'a dyn Disk,
-    ids: SegmentIds,
+    number: u64,
     input: impl IntoIterator<Item = Result<Record>>,
     options: &'a LoadOptions<'a>,
 ) -> Result<InOrder<'a>> {
-    in_order_within(Memory::of(options)?, disk, ids, input, options)
+    in_order_within(Memory::of(options)?, disk, number, input, options)
 }
 
 fn in_order_within<'a>(
     memory: Memory,
     disk: &'a dyn Disk,
-    ids: SegmentIds,
+    number: u64,
     input: impl IntoIterator<Item = Result<Record>>,
     options: &'a LoadOptions<'a>,
 ) -> Result<InOrder<'a>> {
     let temporary = options.temporary_directory.map(RealDisk::new);
-    let name = segment_name(ids.segment_id);
-    let load = Load { disk, temporary, ids, memory, options, name: temporary_name(&name) };
-    let unfinished = Unfinished::new(disk, vec![load.name.clone(), name]);
+    let name = temporary_name(&segment_name(number));
+    let load = Load { disk, temporary, memory, options, name };
+    let unfinished = Unfinished::new(disk, vec![load.name.clone()]);
     if options.temporary_directory.is_some() {
         // Better known now than when it is needed.
         RunsWriter::new(load.temporary())?;
@@ -111,7 +111,6 @@ struct Load<'a> {
     disk: &'a dyn Disk,
     /// Where files without names go, if that is elsewhere.
     temporary: Option<RealDisk>,
-    ids: SegmentIds,
     memory: Memory,
     options: &'a LoadOptions<'a>,
     /// The segment's file until it is complete.

@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::options::LoadReport;
 use super::*;
+use crate::format::kinds::Kind;
 use crate::format::manifest::SegmentEntry;
 use crate::io::watched::WatchedDisk;
 use crate::options::Verification;
 use crate::progress::Progress;
+use crate::segment::builder::SegmentIds;
+use crate::segment::layer::Layer;
 use crate::segment::reader::Segment;
+use crate::snapshot::view::View;
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
 use crate::token::{BlockId, BlockTime, TokenId};
@@ -56,8 +61,8 @@ fn load_within<'a>(
     input: impl IntoIterator<Item = Result<Record>>,
     options: &'a LoadOptions<'a>,
 ) -> Result<(Option<SegmentEntry>, LoadReport)> {
-    let mut in_order = in_order_within(memory, disk, ids, input, options)?;
-    let entry = in_order.write(None)?;
+    let mut in_order = in_order_within(memory, disk, ids.segment_id, input, options)?;
+    let entry = in_order.write(ids, None)?;
     let stored = entry.as_ref().map_or(0, |entry| entry.records);
     Ok((entry, in_order.report(stored)))
 }
@@ -331,7 +336,6 @@ fn more_records_than_a_segment_holds_may_be_few_tokens() {
     let load = Load {
         disk: &disk,
         temporary: None,
-        ids: IDS,
         memory: MEMORIES[2],
         options: &options,
         name: "x.tmp".into(),
@@ -342,7 +346,7 @@ fn more_records_than_a_segment_holds_may_be_few_tokens() {
     let batches = Batches::default();
     let mut in_order = InOrder { load, source, batches, read: 0, spilled: 0, unfinished };
     // The end of the file is the first thing that is wrong.
-    let failed = in_order.write(None);
+    let failed = in_order.write(IDS, None);
     assert!(matches!(failed, Err(Error::Io { operation: "read a temporary file in", .. })));
 }
 
@@ -372,10 +376,10 @@ fn too_little_memory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::new(directory.path());
     let options = LoadOptions::new().memory_bytes(LoadOptions::MEMORY_BYTES_MIN - 1);
-    let refused = in_order(&disk, IDS, [], &options).map(|_| ());
+    let refused = in_order(&disk, 1, [], &options).map(|_| ());
     assert!(matches!(refused, Err(Error::MemoryTooSmall { .. })), "{refused:?}");
     let options = LoadOptions::new().memory_bytes(LoadOptions::MEMORY_BYTES_MIN);
-    assert!(in_order(&disk, IDS, [], &options).is_ok());
+    assert!(in_order(&disk, 1, [], &options).is_ok());
 }
 
 #[test]
@@ -394,4 +398,66 @@ fn temporary_files_go_where_they_are_told_to() {
     assert_eq!(disk.list().unwrap(), [""; 0]);
     assert_eq!(load(temporary.path()).unwrap().1.stored, 1_000);
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+/// Above a store, wherever the records are by then: those that are no newer are left out, the
+/// others say what they are, and all are found.
+#[test]
+fn records_above_others_in_any_memory() {
+    let tokens = KeyFamily::Uniform.generate(3_000, 1);
+    // Of three tokens, one is there with a newer time, one with an older time, one is not.
+    let time_below = |index: usize| [9, 5, 0][index % 3];
+    let there = tokens.iter().enumerate().filter(|(index, _)| index % 3 != 2);
+    let there = there.map(|(index, token)| {
+        Record::new(*token, BlockTime::new(BlockId::from(1), time_below(index)))
+    });
+    let below = tempfile::tempdir().unwrap();
+    let (entry, _) = load_into(below.path(), &there.collect::<Vec<_>>(), MEMORIES[0]).unwrap();
+    let open = |directory: &Path, entry: &SegmentEntry| {
+        let path = directory.join(segment_name(entry.segment_id));
+        let file = RealDisk::new(directory).open(&segment_name(entry.segment_id)).unwrap();
+        Segment::open(file.map().unwrap(), &path, Verification::OnOpen).unwrap()
+    };
+    let base = Layer::new(vec![open(below.path(), &entry.unwrap())]);
+    let view = View::of_base(Arc::new(base));
+    let in_order: Vec<_> = records(tokens.clone(), |_| 7);
+    let newer: Vec<_> = in_order.iter().skip(1).step_by(3).copied().collect();
+    let older: Vec<_> = in_order.iter().step_by(3).copied().collect();
+    for (input, kept) in [
+        (records(shuffled(tokens.clone(), 1), |_| 7), 2_000),
+        // In place, all or none of it, and not.
+        (in_order, 2_000),
+        (newer, 1_000),
+        (older, 0),
+        (Vec::new(), 0),
+    ] {
+        for memory in MEMORIES {
+            let directory = tempfile::tempdir().unwrap();
+            let disk = RealDisk::new(directory.path());
+            let options = LoadOptions::new();
+            let records = input.iter().map(|record| Ok(*record));
+            let mut in_order = in_order_within(memory, &disk, 1, records, &options).unwrap();
+            let entry = in_order.write(IDS, Some(&view)).unwrap();
+            assert_eq!(entry.is_some(), kept > 0);
+            if let Some(entry) = entry {
+                let segment = open(directory.path(), &entry);
+                assert_eq!(segment.verify(&|_| ControlFlow::Continue(())).unwrap(), []);
+                assert_eq!((segment.len(), entry.tombstones), (kept, 0));
+                for position in 0..kept {
+                    let token = segment.record(position).unwrap().token;
+                    let index = tokens.binary_search(&token).unwrap();
+                    let kind = if index % 3 == 1 { Kind::Update } else { Kind::Fresh };
+                    assert_eq!(segment.kind(position).unwrap(), kind);
+                    assert_ne!(index % 3, 0);
+                }
+            }
+            for token in tokens.iter().step_by(7) {
+                let record = input.iter().find(|record| record.token == *token).copied();
+                assert_eq!(in_order.find(token).unwrap(), record);
+            }
+            assert_eq!(in_order.find(&TokenId::MAX).unwrap(), None);
+            drop(in_order);
+            assert_eq!(disk.list().unwrap().len(), usize::from(kept > 0));
+        }
+    }
 }

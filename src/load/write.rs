@@ -20,7 +20,7 @@ use crate::format::names::segment_name;
 use crate::io::unfinished::Unfinished;
 use crate::manifest::sync_names;
 use crate::progress::Phase;
-use crate::segment::builder::{Indexed, SegmentBuilder, SegmentPlan};
+use crate::segment::builder::{Indexed, SegmentBuilder, SegmentIds, SegmentPlan};
 use crate::segment::records::{Finishing, RecordsWriter};
 use crate::snapshot::view::View;
 use crate::token::{Record, TokenId};
@@ -55,11 +55,16 @@ pub(super) enum Source {
 impl InOrder<'_> {
     /// Writes a segment, complete and durable but for the manifest that will name it, of the
     /// records that are newer than what is `below`, if anything is; `None` if there are none.
-    pub(crate) fn write(&mut self, below: Option<&View>) -> Result<Option<SegmentEntry>> {
-        let Some(entry) = self.write_segment(below)? else { return Ok(None) };
+    pub(crate) fn write(
+        &mut self,
+        ids: SegmentIds,
+        below: Option<&View>,
+    ) -> Result<Option<SegmentEntry>> {
+        let Some(entry) = self.write_segment(ids, below)? else { return Ok(None) };
         let Load { disk, name, .. } = &self.load;
-        let path = disk.path_of(name);
-        disk.rename(name, &segment_name(entry.segment_id)).map_err(Error::io("rename", &path))?;
+        let (path, segment) = (disk.path_of(name), segment_name(ids.segment_id));
+        self.unfinished.add(segment.clone());
+        disk.rename(name, &segment).map_err(Error::io("rename", &path))?;
         sync_names(*disk)?;
         self.unfinished.keep();
         Ok(Some(entry))
@@ -91,9 +96,13 @@ impl InOrder<'_> {
         LoadReport { read: self.read, stored, duplicates, spilled: self.spilled }
     }
 
-    fn write_segment(&mut self, below: Option<&View>) -> Result<Option<SegmentEntry>> {
+    fn write_segment(
+        &mut self,
+        ids: SegmentIds,
+        below: Option<&View>,
+    ) -> Result<Option<SegmentEntry>> {
         if let Source::InPlace(_) = &self.source
-            && let Some(entry) = self.write_in_place(below)?
+            && let Some(entry) = self.write_in_place(ids, below)?
         {
             return Ok(Some(entry));
         }
@@ -104,7 +113,9 @@ impl InOrder<'_> {
                 let sorted = buffer.sorted();
                 let Some(bounds) = sorted.bounds() else { return Ok(None) };
                 let records_max = sorted.len() as u64;
-                load.write(records_max, bounds, below, |push| sorted.for_each_block(batches, push))
+                load.write(SegmentPlan { ids, records_max, bounds }, below, |push| {
+                    sorted.for_each_block(batches, push)
+                })
             }
             Source::Runs { runs, memory } => {
                 let bounds = runs.iter().map(|run| run.bounds);
@@ -112,14 +123,20 @@ impl InOrder<'_> {
                 let Some(bounds) = bounds else { return Ok(None) };
                 // Tokens that come in several runs may make it more than a segment can hold.
                 let records_max = runs.iter().map(Run::records).sum::<u64>().min(RECORDS_END - 1);
-                load.write(records_max, bounds, below, |push| merge(runs, memory, batches, push))
+                load.write(SegmentPlan { ids, records_max, bounds }, below, |push| {
+                    merge(runs, memory, batches, push)
+                })
             }
         }
     }
 
     /// Makes a segment of records that are where they belong, or, if not all of them do,
     /// a run of them. They are a run afterwards in any case.
-    fn write_in_place(&mut self, below: Option<&View>) -> Result<Option<SegmentEntry>> {
+    fn write_in_place(
+        &mut self,
+        ids: SegmentIds,
+        below: Option<&View>,
+    ) -> Result<Option<SegmentEntry>> {
         let Self { load, source, .. } = self;
         let runs = Source::Runs { runs: Vec::new(), memory: Vec::new() };
         let Source::InPlace(records) = std::mem::replace(source, runs) else { return Ok(None) };
@@ -128,19 +145,18 @@ impl InOrder<'_> {
             None => Ok(Some(vec![Kind::Fresh; block.len()])),
             Some(below) => Ok(kinds_above(below, block)?.into_iter().collect()),
         };
-        let (run, entry) =
-            match records.into_segment(load.ids, &mut kinds_of, &mut load.finishing())? {
-                Indexed::Segment(entry) => {
-                    let path = load.disk.path_of(&load.name);
-                    let file = load.disk.open(&load.name).map_err(Error::io("open", &path))?;
-                    let end = PAGE_LEN as u64 + count * Record::LEN as u64;
-                    (Run::of_file(file, path, PAGE_LEN as u64..end, bounds), Some(entry))
-                }
-                Indexed::Rejected(records) => {
-                    self.spilled += count;
-                    (load.first_run(records)?, None)
-                }
-            };
+        let (run, entry) = match records.into_segment(ids, &mut kinds_of, &mut load.finishing())? {
+            Indexed::Segment(entry) => {
+                let path = load.disk.path_of(&load.name);
+                let file = load.disk.open(&load.name).map_err(Error::io("open", &path))?;
+                let end = PAGE_LEN as u64 + count * Record::LEN as u64;
+                (Run::of_file(file, path, PAGE_LEN as u64..end, bounds), Some(entry))
+            }
+            Indexed::Rejected(records) => {
+                self.spilled += count;
+                (load.first_run(records)?, None)
+            }
+        };
         let memory = vec![Record::zeroed(); BLOCK_RECORDS];
         self.source = Source::Runs { runs: vec![run], memory };
         Ok(entry)
@@ -161,16 +177,14 @@ impl Load<'_> {
     /// Writes a segment whose records `fill` pushes, in order and block by block.
     fn write(
         &self,
-        records_max: u64,
-        bounds: (TokenId, TokenId),
+        plan: SegmentPlan,
         below: Option<&View>,
         fill: impl FnOnce(&mut (dyn FnMut(&[Record]) -> Result<()> + Send)) -> Result<()>,
     ) -> Result<Option<SegmentEntry>> {
-        let plan = SegmentPlan { ids: self.ids, records_max, bounds };
         let mut builder = SegmentBuilder::new(self.create()?, self.disk.path_of(&self.name), plan)?;
         let mut done = 0;
         fill(&mut |records| {
-            self.options.report(Phase::Writing, done, Some(records_max))?;
+            self.options.report(Phase::Writing, done, Some(plan.records_max))?;
             done += records.len() as u64;
             let Some(below) = below else {
                 return records.iter().try_for_each(|record| builder.push(record, Kind::Fresh));

@@ -107,6 +107,9 @@ impl SegmentBuilder {
     }
 }
 
+/// Says of what kinds a block of records is; `None` if not all of it is to be in a segment.
+pub(crate) type KindsOf<'a> = &'a mut dyn FnMut(&[Record]) -> Result<Option<Vec<Kind>>>;
+
 /// What becomes of records that are written already.
 pub(crate) enum Indexed {
     Segment(SegmentEntry),
@@ -116,12 +119,11 @@ pub(crate) enum Indexed {
 
 impl RecordsWriter {
     /// Makes a segment of the records, of which there is one at least, as
-    /// [`SegmentBuilder::finish`] does, reading them once more. `kinds_of` says of each block
-    /// of records of what kinds they are, or that not all are to be in the segment.
+    /// [`SegmentBuilder::finish`] does, reading them once more.
     pub(crate) fn into_segment(
         mut self,
         ids: SegmentIds,
-        kinds_of: &mut dyn FnMut(&[Record]) -> Result<Option<Vec<Kind>>>,
+        kinds_of: KindsOf<'_>,
         progress: &mut dyn FnMut(Finishing) -> Result<()>,
     ) -> Result<Indexed> {
         self.section.finish(&self.file)?;

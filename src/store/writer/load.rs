@@ -52,13 +52,13 @@ impl Writer {
         options: &LoadOptions<'_>,
     ) -> Result<LoadReport> {
         self.refuse_forked(LOAD)?;
-        let ids = self.begin_load()?;
+        let number = self.begin_load()?;
         // However this ends, be it by a panic of the input.
         let _loading = Loading { writer: self };
-        let mut records = in_order(self.disk.as_ref(), ids, records, options)?;
-        let below = self.reserve_layers()?;
+        let mut records = in_order(self.disk.as_ref(), number, records, options)?;
+        let (ids, below) = self.reserve_layers(number)?;
         let view = View::new(&below, Vec::new())?;
-        let written = records.write((view.len() > 0).then_some(&view));
+        let written = records.write(ids, (view.len() > 0).then_some(&view));
         let entry = self.settle(&mut self.state(), written, &segment_name(ids.segment_id))?;
         let stored = entry.as_ref().map_or(0, |entry| entry.records);
         let bytes = entry.as_ref().map_or(0, |entry| entry.file_len);
@@ -73,8 +73,8 @@ impl Writer {
         installed.map(|()| records.report(stored))
     }
 
-    /// Makes sure that a load may begin, and gives it a number.
-    fn begin_load(&self) -> Result<SegmentIds> {
+    /// Makes sure that a load may begin, and gives it a number for its file.
+    fn begin_load(&self) -> Result<u64> {
         let mut state = self.state();
         self.refuse_failed(&state, LOAD)?;
         if state.is_loading {
@@ -84,12 +84,12 @@ impl Writer {
         }
         let ids = state.next_segment(self.disk.as_ref())?;
         state.is_loading = true;
-        Ok(ids)
+        Ok(ids.segment_id)
     }
 
     /// Waits until all is flushed and nothing is being compacted, and keeps it so. What there is
-    /// then.
-    fn reserve_layers(self: &Arc<Self>) -> Result<Layers> {
+    /// then, and the number of the segment above: a larger one than all below have, as ever.
+    fn reserve_layers(self: &Arc<Self>, number: u64) -> Result<(SegmentIds, Layers)> {
         self.flush()?;
         let mut state = self.state();
         loop {
@@ -106,9 +106,14 @@ impl Writer {
             }
             state = self.take_together(state, excess + 1)?;
         }
+        let ids = if state.contents.next_file_id == number + 1 {
+            SegmentIds { store_id: state.contents.store_id, segment_id: number }
+        } else {
+            state.next_segment(self.disk.as_ref())?
+        };
         state.is_load_above = true;
         state.compacting = state.delta.layers().all().cloned().collect();
-        Ok(state.delta.layers().clone())
+        Ok((ids, state.delta.layers().clone()))
     }
 
     /// Makes one layer of the newest ones.
