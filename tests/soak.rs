@@ -19,14 +19,19 @@ use self::published::system::{
 use self::published::{Follower, batch, commits, create, tokens};
 
 const TOKENS: usize = 30_000;
-const OPERATIONS: u64 = 5_000_000;
+const OPERATIONS: u64 = 20_000_000;
 const THREADS: u64 = 4;
-const THREAD_ANSWERS: u64 = 950_000;
+const THREAD_ANSWERS: u64 = 3_800_000;
 const PROCESSES: u64 = 2;
-const PROCESS_ANSWERS: u64 = 650_000;
+const PROCESS_ANSWERS: u64 = 2_400_000;
+const COMPACTIONS: u64 = 20;
+const CHECKPOINTS: u64 = 5;
 
 /// Questions to one snapshot.
-const QUESTIONS: u64 = 250;
+const QUESTIONS: u64 = 800;
+
+/// Commits from one checkpoint to the next.
+const CHECKPOINT_COMMITS: u64 = 4_096;
 
 fn options() -> Options {
     let options = Options::new().durability(Durability::Buffered);
@@ -120,9 +125,25 @@ struct Seen {
     bytes_max: u64,
     open_max: usize,
     pinned_max: u64,
+    checkpoints: u64,
 }
 
 impl Seen {
+    /// Makes a checkpoint, which is a store with all that was committed, and sound.
+    fn make_checkpoint(&mut self, store: &Store, tokens: &Arc<[TokenId]>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoint");
+        let made = store.checkpoint(&path, &|_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(made.copied_bytes, 0, "{made:?}");
+        let other = Store::open(&path, &options()).unwrap();
+        let (snapshot, mut follower) = (other.snapshot(), Follower::new(tokens, 0));
+        assert_eq!((snapshot.len(), commits(&snapshot)), (made.tokens, self.commits));
+        follower.meet(&snapshot, self.commits);
+        follower.compare(&snapshot);
+        assert_eq!(other.verify(&|_| ControlFlow::Continue(())).unwrap().damages, []);
+        self.checkpoints += 1;
+    }
+
     fn look(&mut self, store: &Store) {
         let stat = store.stat();
         self.layers_max = self.layers_max.max(stat.layers);
@@ -134,7 +155,7 @@ impl Seen {
 }
 
 /// Commits as long as somebody reads.
-fn write(store: &Store, tokens: &[TokenId], progress: &Progress) -> Seen {
+fn write(store: &Store, tokens: &Arc<[TokenId]>, progress: &Progress) -> Seen {
     let _writing = progress.writer();
     let mut seen = Seen::default();
     while progress.is_read() {
@@ -149,6 +170,9 @@ fn write(store: &Store, tokens: &[TokenId], progress: &Progress) -> Seen {
         }
         progress.acknowledged.store(seen.commits, Ordering::SeqCst);
         seen.operations += batch.len() as u64;
+        if seen.commits.is_multiple_of(CHECKPOINT_COMMITS) {
+            seen.make_checkpoint(store, tokens);
+        }
     }
     seen
 }
@@ -196,6 +220,7 @@ fn every_answer_is_right_while_layers_come_and_go() {
     store.compact(&|_| ControlFlow::Continue(())).unwrap();
     let stat = store.stat();
     assert_eq!((stat.pinned_bytes, stat.delta), (0, 0));
+    let amplification = stat.written.amplification().unwrap();
     let live_bytes = stat.tokens * 72;
     store.close().unwrap();
     let (files_after, threads_after) = (open_files(), status("Threads"));
@@ -203,12 +228,16 @@ fn every_answer_is_right_while_layers_come_and_go() {
     for figures in figures {
         println!("a process: {figures}");
     }
-    println!("{operations} operations, {} flushes, {seen:?}", stat.flushes);
+    let (flushes, compactions) = (stat.flushes, stat.compactions);
+    println!("{operations} operations, {flushes} flushes, {compactions} compactions, {seen:?}");
+    println!("{amplification:.2} times as much written as committed: {:?}", stat.written);
     println!("{files_before} open files before, {files_after} after; {live_bytes} bytes live");
     println!("{peak} KiB at the most, {anonymous} KiB anonymous at the end");
 
     assert!(operations >= OPERATIONS, "{operations} operations");
-    assert!(stat.flushes >= 20, "{} flushes", stat.flushes);
+    assert!(flushes >= 20 && compactions >= COMPACTIONS, "{flushes} {compactions}");
+    assert!(amplification < 6.0, "{amplification}");
+    assert!(seen.checkpoints >= CHECKPOINTS, "{seen:?}");
     assert!(seen.layers_max <= 6 && seen.layers_max > 1, "{seen:?}");
     // Six layers, as many that are just being replaced, their logs, manifest and lock.
     assert!(seen.files_max <= 18, "{seen:?}");

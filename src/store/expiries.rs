@@ -1,6 +1,6 @@
 //! What an expiry removes, and what it leaves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
@@ -8,7 +8,7 @@ use super::flushes::{contents, value};
 use super::*;
 use crate::load::options::LoadOptions;
 use crate::progress::{Phase, UNWATCHED};
-use crate::store::expire::Expired;
+use crate::store::expire::{BATCH_REMOVALS, Expired};
 use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
 use crate::testing::sim::{Fault, SimDisk};
@@ -186,6 +186,43 @@ fn an_expiry_whose_calls_fail() {
         }
     }
     assert!(failures >= 5, "{failures}");
+}
+
+/// At whatever moment the power fails: some of its batches are there, the first ones, and all
+/// of them when it is done.
+#[test]
+fn a_crash_in_an_expiry() {
+    const FEW: usize = 5_000;
+    const IMAGES: usize = 20;
+    let records = records(&KeyFamily::Uniform.generate(FEW, 1));
+    let options = Options::new().inline().delta_entries(1_500).log_bytes(Options::LOG_BYTES_MIN);
+    let disk = SimDisk::new();
+    let store = disk.create_store(&options).unwrap();
+    store.bulk_load(records.iter().map(|record| Ok(*record)), &LoadOptions::new()).unwrap();
+    let begin = disk.operations();
+    let expired = store.expire(50, UNWATCHED).unwrap();
+    let end = disk.operations();
+    drop(store);
+    let old: Vec<_> = records.iter().filter(|record| record.time() < 50).collect();
+    assert_eq!(expired, complete(FEW, old.len()));
+    let (mut images, mut found) = (0, BTreeSet::new());
+    for moment in begin..=end {
+        for image in disk.some_images(moment, IMAGES, 1) {
+            images += 1;
+            let store = image.open_store(&options).unwrap();
+            let left = contents(&store);
+            let removed = FEW - left.len();
+            assert_eq!(store.stat().tokens, left.len() as u64);
+            assert!(removed % BATCH_REMOVALS == 0 || removed == old.len(), "{removed}");
+            assert!(moment < end || removed == old.len());
+            for (number, record) in old.iter().enumerate() {
+                assert_eq!(left.contains_key(&record.token), number >= removed);
+            }
+            found.insert(removed);
+        }
+    }
+    println!("{images} images of {} moments, {found:?}", end - begin + 1);
+    assert!(images > 100 && found.len() > 2, "{images} {found:?}");
 }
 
 #[test]
