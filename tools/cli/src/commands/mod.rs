@@ -95,8 +95,8 @@ fn open_to_write(path: &Path, options: &Options) -> Result<Store, Failure> {
     Ok(store)
 }
 
-/// Opens a store for the one small commit of a command.
-fn open_for_a_commit(path: &Path) -> Result<Store, Failure> {
-    // The log that opening begins need have no room for another.
+/// Opens a store for a command that commits little or nothing: the log that opening begins
+/// need have no room for more.
+fn open_with_a_small_log(path: &Path) -> Result<Store, Failure> {
     open_to_write(path, &Options::new().log_bytes(Options::LOG_BYTES_MIN))
 }
