@@ -2,8 +2,11 @@
 
 mod apply;
 mod check;
+mod checkpoint;
+mod compact;
 mod completions;
 mod demo;
+mod expire;
 mod generate;
 mod get;
 mod load;
@@ -38,6 +41,9 @@ pub(crate) enum Command {
     Check(check::Check),
     Stat(stat::Stat),
     Verify(verify::Verify),
+    Compact(compact::Compact),
+    Expire(expire::Expire),
+    Checkpoint(checkpoint::Checkpoint),
     Dump(range::Dump),
     Completions(completions::Completions),
 }
@@ -63,6 +69,9 @@ pub(crate) fn run(
         Command::Check(check) => check.run(&mut output),
         Command::Stat(stat) => stat.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
+        Command::Compact(compact) => compact.run(&mut output),
+        Command::Expire(expire) => expire.run(&mut output),
+        Command::Checkpoint(checkpoint) => checkpoint.run(&mut output),
         Command::Dump(dump) => dump.run(&mut output),
         Command::Completions(completions) => completions.run(&mut output, definition()),
     };

@@ -10,4 +10,5 @@ mod large_loads;
 mod place;
 mod round_trips;
 mod signatures;
+mod upkeep;
 mod writes;
