@@ -8,8 +8,10 @@
 
 use std::cmp::Reverse;
 
+use super::batches::Batches;
 use super::runs::{Cursor, Run};
 use crate::error::Result;
+use crate::format::layout::BLOCK_RECORDS;
 use crate::token::{Record, TokenId};
 
 /// The records of several runs in the order of their tokens, each token once.
@@ -85,4 +87,23 @@ impl<'a> Merge<'a> {
             }
         }
     }
+}
+
+/// Merges runs and gives the records in order, a block at a time.
+pub(super) fn merge(
+    runs: &[Run],
+    memory: &mut [Record],
+    batches: &mut Batches,
+    visit: impl FnMut(&[Record]) -> Result<()> + Send,
+) -> Result<()> {
+    let mut merge = Merge::new(runs, memory)?;
+    let next_block = |block: &mut Vec<Record>| {
+        while block.len() < BLOCK_RECORDS
+            && let Some(record) = merge.next()?
+        {
+            block.push(record);
+        }
+        Ok(())
+    };
+    batches.overlap(next_block, visit)
 }

@@ -9,6 +9,7 @@
 
 mod batches;
 mod buffer;
+mod job;
 mod merge;
 pub(crate) mod options;
 mod runs;
@@ -19,59 +20,23 @@ pub(crate) mod write;
 use bytemuck::Zeroable;
 
 use self::batches::Batches;
-use self::buffer::{BYTES_PER_RECORD, Buffer, Sorted};
-use self::merge::Merge;
+use self::buffer::{Buffer, Sorted};
+use self::job::{Load, Memory};
+use self::merge::merge;
 use self::options::LoadOptions;
 use self::runs::{Run, RunsWriter};
 use self::write::{InOrder, Source};
-use crate::error::{Error, Result};
-use crate::format::layout::BLOCK_RECORDS;
+use crate::error::Result;
 use crate::format::names::{segment_name, temporary_name};
+use crate::io::Disk;
 use crate::io::disk::RealDisk;
 use crate::io::unfinished::Unfinished;
-use crate::io::{Disk, DiskFile};
 use crate::progress::Phase;
 use crate::segment::records::RecordsWriter;
 use crate::token::Record;
 
 /// Records from one word about progress to the next.
 const PROGRESS_RECORDS: u64 = 1 << 16;
-
-/// What a load needs besides the records it sorts or merges: blocks on their way from
-/// there to the file, and the file's buffers.
-const WORKING_BYTES: u64 = 32 << 20;
-
-/// A run is read in pieces that are no smaller.
-const PIECE_BYTES: u64 = 256 << 10;
-
-/// The memory for records, in records.
-#[derive(Clone, Copy)]
-struct Memory {
-    /// Records that are brought in order at a time.
-    sort_records: usize,
-    /// Records of all runs together that are held while they are merged: more than there
-    /// may be runs.
-    merge_records: usize,
-    /// Runs that are merged at a time.
-    runs_max: usize,
-}
-
-impl Memory {
-    fn of(options: &LoadOptions<'_>) -> Result<Self> {
-        let found = options.memory_bytes;
-        let min = LoadOptions::MEMORY_BYTES_MIN;
-        if found < min {
-            return Err(Error::MemoryTooSmall { min, found });
-        }
-        let bytes = found - WORKING_BYTES;
-        let records = (bytes / BYTES_PER_RECORD as u64).min(u32::MAX.into()) as usize;
-        Ok(Self {
-            sort_records: records,
-            merge_records: records,
-            runs_max: (bytes / PIECE_BYTES) as usize,
-        })
-    }
-}
 
 /// Takes records, in any order, and brings them in order, to be [written](InOrder::write)
 /// as a segment. Until then its file has the name of a segment with a number that nobody else
@@ -106,17 +71,6 @@ fn in_order_within<'a>(
     load.run(input.into_iter(), unfinished)
 }
 
-/// A load under way.
-struct Load<'a> {
-    disk: &'a dyn Disk,
-    /// Where files without names go, if that is elsewhere.
-    temporary: Option<RealDisk>,
-    memory: Memory,
-    options: &'a LoadOptions<'a>,
-    /// The segment's file until it is complete.
-    name: String,
-}
-
 /// What was written of the records that had no room.
 #[derive(Default)]
 struct Spilled {
@@ -131,10 +85,6 @@ struct Spilled {
 }
 
 impl<'a> Load<'a> {
-    fn temporary(&self) -> &dyn Disk {
-        self.temporary.as_ref().map_or(self.disk, |disk| disk)
-    }
-
     fn run(
         self,
         input: impl Iterator<Item = Result<Record>>,
@@ -237,15 +187,6 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    /// The records that were to be the segment's, as a run like any other.
-    fn first_run(&self, records: RecordsWriter) -> Result<Run> {
-        let bounds = records.bounds();
-        let (file, path, bytes) = records.into_file()?;
-        // The file lives on without its name until it was read.
-        self.disk.unlink(&self.name).map_err(Error::io("remove", &path))?;
-        Ok(Run::of_file(file, path, bytes, bounds))
-    }
-
     /// Runs, no more of them than can be merged at a time, and memory to do so.
     fn few_runs(
         &self,
@@ -294,31 +235,4 @@ impl<'a> Load<'a> {
         spilled.runs.append(&mut rest);
         Ok(())
     }
-
-    /// The segment's file.
-    fn create(&self) -> Result<Box<dyn DiskFile>> {
-        // A thread that panicked may have left one.
-        let _ = self.disk.unlink(&self.name);
-        let path = self.disk.path_of(&self.name);
-        self.disk.create(&self.name).map_err(Error::io("create", &path))
-    }
-}
-
-/// Merges runs and gives the records in order, a block at a time.
-fn merge(
-    runs: &[Run],
-    memory: &mut [Record],
-    batches: &mut Batches,
-    visit: impl FnMut(&[Record]) -> Result<()> + Send,
-) -> Result<()> {
-    let mut merge = Merge::new(runs, memory)?;
-    let next_block = |block: &mut Vec<Record>| {
-        while block.len() < BLOCK_RECORDS
-            && let Some(record) = merge.next()?
-        {
-            block.push(record);
-        }
-        Ok(())
-    };
-    batches.overlap(next_block, visit)
 }

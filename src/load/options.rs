@@ -76,7 +76,8 @@ pub struct LoadReport {
     pub read: u64,
     /// Tokens stored.
     pub stored: u64,
-    /// Records dropped because the same token came with a newer time, or came before.
+    /// Records dropped because the same token came with a newer time, or came before, or the
+    /// store had it and the record was no newer.
     pub duplicates: u64,
     /// Records written to temporary files, because memory had no room for all of them.
     pub spilled: u64,

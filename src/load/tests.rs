@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::options::LoadReport;
 use super::*;
+use crate::error::Error;
 use crate::format::kinds::Kind;
 use crate::format::manifest::SegmentEntry;
 use crate::io::watched::WatchedDisk;

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::batches::Batches;
 use super::buffer::Buffer;
+use super::job::Load;
+use super::merge::merge;
 use super::options::LoadReport;
 use super::runs::Run;
-use super::{Load, merge};
 use crate::error::{Error, Result};
 use crate::format::PAGE_LEN;
 use crate::format::kinds::Kind;
@@ -21,7 +22,7 @@ use crate::io::unfinished::Unfinished;
 use crate::manifest::sync_names;
 use crate::progress::Phase;
 use crate::segment::builder::{Indexed, SegmentBuilder, SegmentIds, SegmentPlan};
-use crate::segment::records::{Finishing, RecordsWriter};
+use crate::segment::records::RecordsWriter;
 use crate::snapshot::view::View;
 use crate::token::{Record, TokenId};
 
@@ -164,16 +165,6 @@ impl InOrder<'_> {
 }
 
 impl Load<'_> {
-    /// Reports what is done in the end.
-    fn finishing(&self) -> impl FnMut(Finishing) -> Result<()> {
-        |finishing| match finishing {
-            Finishing::Reading { done, total } => {
-                self.options.report(Phase::Indexing, done, Some(total))
-            }
-            Finishing::Syncing => self.options.report(Phase::Syncing, 0, None),
-        }
-    }
-
     /// Writes a segment whose records `fill` pushes, in order and block by block.
     fn write(
         &self,

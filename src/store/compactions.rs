@@ -92,6 +92,35 @@ fn layers_become_one() {
     assert_eq!(contents(&Store::open(directory.path(), &Options::new()).unwrap()), before);
 }
 
+/// Though the flush that it begins with makes layers that ask to be made one, which is done in
+/// the background otherwise.
+#[test]
+fn whoever_asks_for_a_compaction_watches_it_and_may_stop_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(2 * ENTRIES, 1);
+    let (base, others) = tokens.split_at(ENTRIES);
+    store.commit(&put(base, 1)).unwrap();
+    store.flush().unwrap();
+    store.commit(&put(others, 1)).unwrap();
+    let before = contents(&store);
+    let stopped = store.compact(&|_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    let stat = store.stat();
+    assert_eq!((stat.layers, stat.delta, stat.compactions), (2, 0, 0));
+    let told = AtomicU64::new(0);
+    store
+        .compact(&|_| {
+            told.fetch_add(1, Ordering::Relaxed);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(told.into_inner() > 0);
+    let stat = store.stat();
+    assert_eq!((stat.layers, stat.compactions), (1, 1));
+    assert_eq!(contents(&store), before);
+}
+
 /// A layer and three above it that are so small that nobody compacts them by himself.
 fn layered(disk: &SimDisk) -> Store {
     let store = disk.create_store(&Options::new().inline()).unwrap();

@@ -211,17 +211,18 @@ fn a_compaction_gives_way() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options::new().compaction_bytes_per_second(1);
     let store = Store::create(directory.path(), &options).unwrap();
-    let tokens = KeyFamily::Uniform.generate(6_000, 1);
-    for tokens in tokens[..4_000].chunks(2_000) {
+    // It is asked how it gets on every 32,768 records.
+    let tokens = KeyFamily::Uniform.generate(82_000, 1);
+    let (others, tokens) = tokens.split_at(80_000);
+    for tokens in others.chunks(40_000) {
         store.commit(&put(tokens, 1)).unwrap();
         store.flush().unwrap();
     }
     // Begun before the flush was over, and it would take days.
     assert_eq!(store.stat().compaction, Background::Compacting);
-    let records: Vec<_> =
-        tokens[4_000..].iter().map(|token| Record::new(*token, loaded_value(9))).collect();
+    let records: Vec<_> = tokens.iter().map(|token| Record::new(*token, loaded_value(9))).collect();
     load(&store, &records[..1_000]).unwrap();
-    assert_eq!((store.stat().tokens, store.stat().layers), (5_000, 3));
+    assert_eq!((store.stat().tokens, store.stat().layers), (81_000, 3));
     store.pause_compaction().unwrap();
     std::thread::scope(|scope| {
         // Who asked for it gets it in the end.
@@ -230,7 +231,7 @@ fn a_compaction_gives_way() {
             std::thread::yield_now();
         }
         load(&store, &records[1_000..]).unwrap();
-        assert_eq!((store.stat().tokens, store.stat().layers), (6_000, 4));
+        assert_eq!((store.stat().tokens, store.stat().layers), (82_000, 4));
         store.writer("close").unwrap().close().unwrap();
         assert!(matches!(compacted.join().unwrap(), Err(Error::Interrupted)));
     });

@@ -48,7 +48,11 @@ impl Writer {
         mut state: MutexGuard<'a, State>,
     ) -> MutexGuard<'a, State> {
         let is_held_up = state.is_paused || state.is_closing || state.failed.is_some();
-        if is_held_up || state.are_layers_reserved() || !is_to_compact(&lens(&state)) {
+        if is_held_up
+            || state.compactions_wanted > 0
+            || state.are_layers_reserved()
+            || !is_to_compact(&lens(&state))
+        {
             return state;
         }
         let compaction = match self.begin_compaction(&mut state) {
@@ -82,6 +86,9 @@ impl Writer {
 
     /// Flushes what was committed, and makes one layer of all.
     pub(in crate::store) fn compact(self: &Arc<Self>, progress: OnProgress<'_>) -> Result<()> {
+        self.refuse_forked(COMPACT)?;
+        // What the flush would have begun in the background nobody could watch, or stop.
+        let _wanted = Wanted::new(self);
         self.flush()?;
         loop {
             let mut state = self.state();
@@ -216,6 +223,24 @@ impl Pace for CompactionPace<'_> {
             self.wait_if_paused()?;
         }
         Ok(())
+    }
+}
+
+/// Somebody who is about to compact.
+struct Wanted<'a> {
+    writer: &'a Writer,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(writer: &'a Writer) -> Self {
+        writer.state().compactions_wanted += 1;
+        Self { writer }
+    }
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.writer.state().compactions_wanted -= 1;
     }
 }
 

@@ -105,6 +105,8 @@ pub(super) struct State {
     compacting: Vec<Arc<Layer>>,
     /// The one that compacts, or that compacted last.
     compaction_thread: Option<JoinHandle<()>>,
+    /// So many are about to compact, so that none is begun in the background.
+    compactions_wanted: usize,
     is_paused: bool,
     /// Nothing is begun any more in the background.
     is_closing: bool,
@@ -176,6 +178,7 @@ impl Writer {
             flush_takes: Vec::new(),
             compacting: Vec::new(),
             compaction_thread: None,
+            compactions_wanted: 0,
             is_paused: false,
             is_closing: false,
             is_closed: false,

@@ -28,6 +28,7 @@ Examples:
   ringstore set my-store 42 7 1700000000
   ringstore apply my-store < operations.jsonl
   ringstore stat my-store
+  ringstore checkpoint my-store copy
   ringstore range my-store --limit 3";
 
 /// A memory-mapped store of tokens that answers proof-of-storage challenges.

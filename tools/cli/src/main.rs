@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod directories;
 mod exit;
 mod interrupt;
 mod output;

@@ -35,7 +35,7 @@ input ends with operations that were not committed, and at Ctrl-C, but for the e
 Examples:
   ringstore apply my-store < operations.jsonl
   my-node --changes | ringstore apply my-store --durability buffered
-  ringstore load my-store /dev/null --format csv    (begins with an empty store)";
+  ringstore load my-store /dev/null --format csv    (creates an empty store)";
 
 /// Apply batches of changes from standard input.
 #[derive(Args)]

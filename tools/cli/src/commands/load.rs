@@ -11,6 +11,7 @@ use ringstore::{Error, LoadOptions, LoadReport, Options, Store};
 use ringstore_cli::input::{Format, Records, Source, Watch};
 use serde::Serialize;
 
+use crate::directories::Missing;
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::Output;
@@ -18,9 +19,13 @@ use crate::progress::Meter;
 use crate::talk::say;
 
 const AFTER_HELP: &str = "\
-Reads the files one after the other and creates the store, whose directory must be
-missing or empty, or hold a store without tokens. The records may come in any order. Of
-records of the same token the newest counts, of equally new ones the first.
+Reads the files one after the other, and creates the store if its directory is missing or
+empty. The records may come in any order. Of records of the same token the newest counts;
+of equally new ones that of the store, if it has the token, or else the first. All others
+are reported as duplicates.
+
+What is added to a store becomes a layer of its own. Others may read meanwhile, and see all
+of it or nothing. `ringstore compact` makes one layer of all.
 
 Formats:
   csv    lines token,block,time; a first line with these words may stand above
@@ -35,7 +40,8 @@ the records are written to temporary files first, unless they come in order; 64 
 enough for any. Temporary files have no names and are gone however the load ends.
 
 The ending of a file says its format: .csv, .jsonl or .ndjson, .raw or .bin. If a line
-is wrong, or at Ctrl-C, nothing is kept of any file.
+is wrong, or at Ctrl-C, nothing is kept of any file, and a store that was there holds what
+it held.
 
 Examples:
   ringstore load my-store tokens.csv
@@ -43,7 +49,7 @@ Examples:
   zcat tokens.csv.gz | ringstore load my-store - --format csv
   ringstore load my-store huge.raw --memory 8GiB --temp-dir /mnt/scratch";
 
-/// Create a store and load tokens into it.
+/// Load tokens into a store, or into a new one.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Load {
@@ -171,10 +177,8 @@ struct Target {
 
 /// What was at the path before.
 enum Before {
-    /// Nothing. The directories that have to be made, innermost first.
-    Nothing {
-        missing: Vec<PathBuf>,
-    },
+    /// Nothing; the directories that have to be made.
+    Nothing(Missing),
     EmptyDirectory,
     Store,
 }
@@ -184,15 +188,12 @@ impl Target {
         let before = if path.exists() {
             Before::EmptyDirectory
         } else {
-            let above = path.ancestors().take_while(|above| !above.as_os_str().is_empty());
-            let missing = above.take_while(|above| !above.exists()).map(Path::to_path_buf);
-            Before::Nothing { missing: missing.collect() }
+            Before::Nothing(Missing::above(path))
         };
-        let options = Options::new();
         // Only who created a store may remove it, so `open_or_create` would say too little.
-        let (store, before) = match Store::create(path, &options) {
-            Err(exists @ Error::AlreadyExists { .. }) => match Store::open(path, &options) {
-                Err(Error::NotAStore { .. }) => return Err(exists.into()),
+        let (store, before) = match Store::create(path, &Options::new()) {
+            Err(exists @ Error::AlreadyExists { .. }) => match super::open_with_a_small_log(path) {
+                Err(Failure::Store(Error::NotAStore { .. })) => return Err(exists.into()),
                 opened => (opened?, Before::Store),
             },
             Err(error) => {
@@ -223,13 +224,9 @@ impl Target {
 }
 
 impl Before {
-    /// Removes the directories that were made, but for those in which somebody else has
-    /// put something meanwhile.
     fn remove_directories(&self) {
-        if let Self::Nothing { missing } = self {
-            for directory in missing {
-                let _ = fs::remove_dir(directory);
-            }
+        if let Self::Nothing(missing) = self {
+            missing.remove();
         }
     }
 }

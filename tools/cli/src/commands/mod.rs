@@ -2,8 +2,11 @@
 
 mod apply;
 mod check;
+mod checkpoint;
+mod compact;
 mod completions;
 mod demo;
+mod expire;
 mod generate;
 mod get;
 mod load;
@@ -39,6 +42,9 @@ pub(crate) enum Command {
     Check(check::Check),
     Stat(stat::Stat),
     Verify(verify::Verify),
+    Compact(compact::Compact),
+    Expire(expire::Expire),
+    Checkpoint(checkpoint::Checkpoint),
     Salvage(salvage::Salvage),
     Dump(range::Dump),
     Completions(completions::Completions),
@@ -65,6 +71,9 @@ pub(crate) fn run(
         Command::Check(check) => check.run(&mut output),
         Command::Stat(stat) => stat.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
+        Command::Compact(compact) => compact.run(&mut output),
+        Command::Expire(expire) => expire.run(&mut output),
+        Command::Checkpoint(checkpoint) => checkpoint.run(&mut output),
         Command::Salvage(salvage) => salvage.run(&mut output),
         Command::Dump(dump) => dump.run(&mut output),
         Command::Completions(completions) => completions.run(&mut output, definition()),
@@ -98,8 +107,8 @@ fn open_to_write(path: &Path, options: &Options) -> Result<Store, Failure> {
     Ok(store)
 }
 
-/// Opens a store for the one small commit of a command.
-fn open_for_a_commit(path: &Path) -> Result<Store, Failure> {
-    // The log that opening begins need have no room for another.
+/// Opens a store for a command that commits little or nothing: the log that opening begins
+/// need have no room for more.
+fn open_with_a_small_log(path: &Path) -> Result<Store, Failure> {
     open_to_write(path, &Options::new().log_bytes(Options::LOG_BYTES_MIN))
 }

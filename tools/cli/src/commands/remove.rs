@@ -38,7 +38,7 @@ struct Answer {
 impl Remove {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
         let token = self.token;
-        let store = super::open_for_a_commit(&self.store)?;
+        let store = super::open_with_a_small_log(&self.store)?;
         let removed = store.remove(&token)?;
         if output.is_json() {
             output.json_line(&Answer { token, removed })?;

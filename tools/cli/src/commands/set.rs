@@ -53,7 +53,7 @@ impl Set {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
         let Self { token, block, time, .. } = self;
         let value = BlockTime::new(block, time);
-        let store = super::open_for_a_commit(&self.store)?;
+        let store = super::open_with_a_small_log(&self.store)?;
         let set = store.set(&token, value)?;
         let BlockTime { block, time } = store.snapshot().get(&token)?.unwrap_or(value);
         if output.is_json() {

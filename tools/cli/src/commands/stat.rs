@@ -18,8 +18,8 @@ not acknowledged; the next writer leaves it out.
 Layers are listed with the newest first. An entry of a layer is fresh, or it updates or
 removes a token of a layer below.
 
-With --json there is also what a process that has the store open keeps of older layers, and
-does in the background; of other processes that is not known.
+With --json there is also what a process that has the store open keeps of older layers,
+does in the background, and has written; of other processes that is not known.
 
 Examples:
   ringstore stat my-store

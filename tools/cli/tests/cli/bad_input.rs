@@ -109,6 +109,18 @@ fn a_store_that_was_there_stays_as_it_was() {
     assert_eq!(place.ok(&["dump", "store"]), "");
 }
 
+#[test]
+fn a_store_with_tokens_stays_as_it_was() {
+    let place = Place::store_of(100);
+    place.ok(&["set", "store", "1", "2", "3"]);
+    place.write("bad.csv", "1,2,4\n5,6,7\nbad\n");
+    let dump = place.ok(&["dump", "store"]);
+    place.run(&["load", "store", "tokens.raw", "bad.csv"]).fails(2, "bad.csv, line 3: ");
+    place.run(&["load", "store", "tokens.raw", "missing.csv"]).fails(2, "missing.csv");
+    assert_eq!(place.ok(&["dump", "store"]), dump);
+    place.ok(&["verify", "store"]);
+}
+
 /// A gigabyte without the end of a line is refused after its first few thousand bytes.
 #[test]
 fn an_endless_line_is_not_read_to_its_end() {

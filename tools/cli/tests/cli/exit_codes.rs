@@ -39,6 +39,15 @@ fn wrong_usage_is_2() {
         (&["remove", "store", "xyz"], "invalid value 'xyz' for '<ID>'"),
         (&["apply"], "not provided: <STORE>"),
         (&["apply", "store", "--durability", "hoped"], "invalid value 'hoped'"),
+        (&["compact"], "not provided: <STORE>"),
+        (&["compact", "store", "store"], "unexpected argument 'store'"),
+        (&["expire", "store"], "not provided: --before <TIME>"),
+        (&["expire", "--before", "7"], "not provided: <STORE>"),
+        (&["expire", "store", "--before", "-1"], "invalid value '-1' for '--before <TIME>'"),
+        (&["expire", "store", "--before", "x"], "invalid value 'x' for '--before <TIME>'"),
+        (&["expire", "store", "--before", "18446744073709551616"], "for '--before <TIME>'"),
+        (&["checkpoint", "store"], "not provided: <DEST>"),
+        (&["checkpoint", "store", ""], "a value is required for '<DEST>'"),
         (&["completions", "cmd.exe"], "invalid value 'cmd.exe'"),
         (&["stat", "store", "--jsonn"], "unexpected argument '--jsonn'"),
     ] {
@@ -54,9 +63,16 @@ fn wrong_usage_is_2() {
 #[test]
 fn help_is_0_and_has_examples() {
     let place = Place::new();
-    for args in
-        [&["--help"][..], &["-h"], &["load", "--help"], &["sign", "-h"], &["apply", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["load", "--help"],
+        &["sign", "-h"],
+        &["apply", "--help"],
+        &["compact", "--help"],
+        &["expire", "-h"],
+        &["checkpoint", "--help"],
+    ] {
         let run = place.run(args).ends(0);
         assert!(run.stdout.contains("Examples:") && run.stderr.is_empty(), "{run:?}");
     }
@@ -68,7 +84,18 @@ fn every_shell_gets_completions() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = place.ok(&["completions", shell]);
-        for word in ["generate", "set", "remove", "apply", "salvage", "durability"] {
+        for word in [
+            "generate",
+            "set",
+            "remove",
+            "apply",
+            "durability",
+            "compact",
+            "expire",
+            "before",
+            "checkpoint",
+            "salvage",
+        ] {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
@@ -98,6 +125,9 @@ fn a_missing_or_foreign_directory_is_2_and_stays_untouched() {
             &["set", store, "1", "2", "3"],
             &["remove", store, "1"],
             &["apply", store],
+            &["compact", store],
+            &["expire", store, "--before", "7"],
+            &["checkpoint", store, "copy"],
         ] {
             place.run(args).fails(2, reason);
         }
@@ -123,11 +153,14 @@ fn a_missing_file_is_2_before_anything_is_created() {
 }
 
 #[test]
-fn a_store_with_tokens_is_not_loaded_again() {
+fn what_was_loaded_already_changes_nothing() {
     let place = Place::store_of(10);
-    let dump = place.ok(&["dump", "store"]);
-    place.run(&["load", "store", "tokens.raw"]).fails(2, "holds tokens already");
+    let (dump, names) = (place.ok(&["dump", "store"]), names(&place.path("store")));
+    let run = place.run(&["load", "store", "tokens.raw"]).ends(0);
+    let said = "0 tokens stored in store, 10 records read, 10 duplicates";
+    assert_eq!(run.stderr, format!("ringstore: {said}\n"));
     assert_eq!(place.ok(&["dump", "store"]), dump);
+    assert_eq!(crate::place::names(&place.path("store")), names);
     place.ok(&["verify", "store"]);
 }
 
@@ -148,6 +181,7 @@ fn damage_is_3() {
     flipped[4096 + 40] ^= 1;
     replace(&path, &flipped);
     place.run(&["dump", "store"]).fails(3, "is damaged");
+    place.run(&["expire", "store", "--before", "7"]).fails(3, "is damaged");
     let run = place.run(&["--json", "verify", "store"]).ends(3);
     let [report] = &run.json()[..] else { panic!("{run:?}") };
     assert_eq!(report["ok"], false);
@@ -163,6 +197,9 @@ fn damage_is_3() {
     // A cut file is seen by every command.
     replace(&path, &good[..good.len() - 1]);
     place.run(&["stat", "store"]).fails(3, "is damaged");
+    place.run(&["compact", "store"]).fails(3, "is damaged");
+    place.run(&["checkpoint", "store", "copy"]).fails(3, "is damaged");
+    assert!(!place.path("copy").exists());
     place.run(&["verify", "store"]).fails(3, "is damaged");
     let run = place.run(&["--json", "verify", "store"]).fails(3, "is damaged in 1 places");
     let [report] = &run.json()[..] else { panic!("{run:?}") };
@@ -202,6 +239,10 @@ fn another_writer_is_4() {
     place.run(&["load", "store", "tokens.csv"]).fails(4, "locked by another writer");
     // Reading needs no lock, and the first load is none the worse.
     assert_eq!(place.ok(&["dump", "store"]), "");
+    // Nor has a checkpoint to wait.
+    place.run(&["compact", "store"]).fails(4, "locked by another writer");
+    place.run(&["expire", "store", "--before", "7"]).fails(4, "locked by another writer");
+    place.ok(&["checkpoint", "store", "copy"]);
     drop(first.stdin.take());
     Run::of(first.wait_with_output().unwrap()).ends(0);
     place.ok(&["load", "store", "tokens.csv"]);

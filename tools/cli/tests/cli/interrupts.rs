@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 
-use crate::place::{Place, Run, interrupt, names, signal, wait_until};
+use crate::place::{Place, Run, interrupt, names, other_file_system, signal, wait_until};
 
 /// A load that has read some records and waits for more.
 fn waiting_load(place: &Place) -> Child {
@@ -84,6 +84,103 @@ fn a_load_leaves_a_directory_that_was_there() {
     Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
     drop(still_open);
     assert!(names(&place.path("a/new/store")).is_empty());
+}
+
+#[test]
+fn a_load_into_a_store_leaves_it_as_it_was() {
+    let place = Place::store_of(100);
+    place.ok(&["set", "store", "1", "2", "1"]);
+    let (dump, before) = (place.ok(&["dump", "store"]), names(&place.path("store")));
+    let mut command = place.command(&["load", "store", "-", "--format", "csv"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"1,2,3\n4,5,6\n").unwrap();
+    // It has the store open once what was in a log is in another one.
+    wait_until(|| names(&place.path("store")) != before);
+    let still_open = child.stdin.take();
+    interrupt(&child);
+    Run::of(child.wait_with_output().unwrap()).fails(130, "interrupted");
+    drop(still_open);
+    assert_eq!(place.ok(&["dump", "store"]), dump);
+    place.ok(&["verify", "store"]);
+}
+
+/// Two layers of many tokens.
+fn layered_store() -> Place {
+    let place = Place::store_of(400_000);
+    place.ok(&["generate", "--tokens", "1000", "--seed", "1", "--out", "more.raw"]);
+    place.ok(&["load", "store", "more.raw"]);
+    place
+}
+
+/// The signal comes once the new layer has a file. It is written and gone again, or, if that
+/// was faster, the only one.
+#[test]
+fn a_compaction_leaves_what_there_was_or_one_layer() {
+    let place = layered_store();
+    let before = names(&place.path("store"));
+    let dump = place.ok(&["dump", "store"]);
+    for name in ["INT", "TERM"] {
+        let child = place.command(&["compact", "store"]).spawn().unwrap();
+        wait_until(|| names(&place.path("store")) != before);
+        signal(&child, name);
+        let run = Run::of(child.wait_with_output().unwrap());
+        let layers = &place.run(&["--json", "stat", "store"]).ends(0).json()[0]["layers"];
+        assert!(place.ok(&["dump", "store"]) == dump);
+        if run.code == 0 {
+            assert_eq!(layers, 1);
+            break;
+        }
+        run.fails(130, "interrupted");
+        assert_eq!(layers, 2);
+        assert_eq!(names(&place.path("store")), before);
+    }
+    place.ok(&["verify", "store"]);
+}
+
+/// The signal comes once something was removed, and is in a log; what is said to have been
+/// removed was, and nothing else.
+#[test]
+fn an_expiry_keeps_what_it_has_removed() {
+    let place = Place::store_of(400_000);
+    let expire = ["--json", "expire", "store", "--before", "18446744073709551615"];
+    let child = place.command(&expire).spawn().unwrap();
+    wait_until(|| names(&place.path("store")).iter().any(|name| name.contains(".log")));
+    interrupt(&child);
+    let run = Run::of(child.wait_with_output().unwrap());
+    let report = run.json().remove(0);
+    let removed = report["removed"].as_u64().unwrap();
+    if run.code == 0 {
+        assert_eq!((removed, &report["is_complete"]), (400_000, &true.into()));
+    } else {
+        run.fails(130, "tokens looked at");
+        assert_eq!((&report["examined"], &report["is_complete"]), (&removed.into(), &false.into()));
+        assert!((1..400_000).contains(&removed), "{report}");
+    }
+    let stat = place.run(&["--json", "stat", "store"]).ends(0).json().remove(0);
+    assert_eq!(stat["tokens"], 400_000 - removed);
+    assert_eq!(place.ok(&["dump", "store"]).lines().count() as u64, 400_000 - removed);
+    place.ok(&["verify", "store"]);
+}
+
+/// The signal comes while files are copied to another file system, or just after that.
+#[test]
+fn a_checkpoint_leaves_nothing_or_all() {
+    let place = Place::store_of(400_000);
+    let Some(elsewhere) = other_file_system(&place) else {
+        eprintln!("SKIPPED: a_checkpoint_leaves_nothing_or_all: there is no other file system");
+        return;
+    };
+    let copy = elsewhere.path().join("a/new/copy");
+    let child = place.command(&["checkpoint", "store", copy.to_str().unwrap()]).spawn().unwrap();
+    wait_until(|| copy.exists() && names(&copy).iter().any(|name| name.contains("seg")));
+    interrupt(&child);
+    let run = Run::of(child.wait_with_output().unwrap());
+    if run.code == 0 {
+        assert!(place.ok(&["verify", copy.to_str().unwrap()]).starts_with("400,000 records"));
+    } else {
+        run.fails(130, "interrupted");
+        assert!(names(elsewhere.path()).is_empty());
+    }
 }
 
 #[test]

@@ -11,4 +11,5 @@ mod place;
 mod round_trips;
 mod salvages;
 mod signatures;
+mod upkeep;
 mod writes;

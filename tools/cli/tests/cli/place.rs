@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::SystemTime;
@@ -192,6 +193,14 @@ pub(crate) fn id(number: u64) -> String {
 pub(crate) fn load_counts(report: &[Value]) -> [u64; 4] {
     let [report] = report else { panic!("{report:?}") };
     ["read", "stored", "duplicates", "spilled"].map(|name| report[name].as_u64().unwrap())
+}
+
+/// A directory on another file system than a place, removed at the end; `None` where there is
+/// none.
+pub(crate) fn other_file_system(place: &Place) -> Option<TempDir> {
+    let directory = tempfile::tempdir_in("/dev/shm").ok()?;
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    (device(directory.path()) != device(&place.path(""))).then_some(directory)
 }
 
 /// A file system in memory of some megabytes, unmounted at the end.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::apply::{COMMIT, put};
-use crate::place::{Place, Run, SmallDisk, id, names};
+use crate::place::{Place, Run, SmallDisk, id, load_counts, names};
 
 /// Commands that only read, of a store that has token 1.
 const READS: [&[&str]; 8] = [
@@ -24,8 +24,13 @@ const READS: [&[&str]; 8] = [
 ];
 
 /// Commands that write.
-const WRITES: [&[&str]; 3] =
-    [&["set", "store", "9", "9", "9"], &["remove", "store", "1"], &["apply", "store"]];
+const WRITES: [&[&str]; 5] = [
+    &["set", "store", "9", "9", "9"],
+    &["remove", "store", "1"],
+    &["apply", "store"],
+    &["compact", "store"],
+    &["expire", "store", "--before", "9"],
+];
 
 fn line(token: u64, block: u64, time: u64) -> String {
     format!("{},{},{time}\n", id(token), id(block))
@@ -101,19 +106,30 @@ fn removing_says_whether_it_was_there() {
     assert_eq!(remove().fails(1, &absent).json(), [answer(false)]);
     assert_eq!(place.run(&["remove", "store", "1"]).fails(1, &absent).stdout, "");
     assert_eq!(place.ok(&["dump", "store"]), "");
-    // It has no tokens, so it can still be loaded.
+    // What was removed can be loaded.
     place.write("tokens.csv", "1,2,3\n");
     place.ok(&["load", "store", "tokens.csv"]);
     assert_eq!(place.ok(&["dump", "store"]), line(1, 2, 3));
 }
 
+/// Of the newer record and the older one, and of two that are equally new.
 #[test]
-fn a_store_with_tokens_that_were_set_is_not_loaded() {
+fn a_load_adds_to_what_was_set() {
     let place = Place::empty_store();
-    place.ok(&["set", "store", "1", "2", "3"]);
-    place.write("tokens.csv", "4,5,6\n");
-    place.run(&["load", "store", "tokens.csv"]).fails(2, "holds tokens already");
-    assert_eq!(place.ok(&["dump", "store"]), line(1, 2, 3));
+    for token in ["1", "2", "3"] {
+        place.ok(&["set", "store", token, "1", "5"]);
+    }
+    place.write("tokens.csv", "4,2,0\n1,2,6\n2,2,5\n3,2,4\n4,3,0\n");
+    let report = place.run(&["--json", "load", "store", "tokens.csv"]).ends(0).json();
+    assert_eq!(load_counts(&report), [5, 2, 3, 0]);
+    let expected = line(1, 2, 6) + &line(2, 1, 5) + &line(3, 1, 5) + &line(4, 2, 0);
+    assert_eq!(place.ok(&["dump", "store"]), expected);
+    let stat = stat(&place);
+    assert_eq!(
+        [&stat["tokens"], &stat["layers"], &stat["delta"]],
+        [4, 2, 0].map(|it| json!(it)).each_ref()
+    );
+    place.ok(&["verify", "store"]);
 }
 
 /// Every command opens the store anew, so logs come and go; there is never more than one.
@@ -182,6 +198,11 @@ fn a_torn_end_is_told_and_left_out() {
     log[3 * 512..].fill(0);
     log[2 * 512 + 50] ^= 1;
     fs::write(&path, &log).unwrap();
+    fs::create_dir(place.path("copy")).unwrap();
+    for name in names(&place.path("store")) {
+        fs::copy(place.path(&format!("store/{name}")), place.path(&format!("copy/{name}")))
+            .unwrap();
+    }
 
     let before = place.contents();
     for _ in 0..2 {
@@ -194,6 +215,11 @@ fn a_torn_end_is_told_and_left_out() {
     assert_eq!(place.ok(&["dump", "store"]), line(1, 2, 3));
     place.ok(&["verify", "store"]);
     assert!(place.contents() == before);
+
+    // So does who loads.
+    let run = place.run(&["load", "copy", "/dev/null", "--format", "csv"]);
+    assert!(run.stderr.contains("bytes of commits that a crash cut off"), "{run:?}");
+    assert_eq!(place.ok(&["dump", "copy"]), line(1, 2, 3));
 
     let run = place.run(&["--json", "remove", "store", "4"]).ends(1);
     assert_eq!(run.stderr.lines().count(), 2, "{run:?}");
