@@ -213,7 +213,7 @@ fn a_crash_in_an_expiry() {
             let left = contents(&store);
             let removed = FEW - left.len();
             assert_eq!(store.stat().tokens, left.len() as u64);
-            assert!(removed % BATCH_REMOVALS == 0 || removed == old.len(), "{removed}");
+            assert!(removed.is_multiple_of(BATCH_REMOVALS) || removed == old.len(), "{removed}");
             assert!(moment < end || removed == old.len());
             for (number, record) in old.iter().enumerate() {
                 assert_eq!(left.contains_key(&record.token), number >= removed);
