@@ -87,7 +87,8 @@ fn one_writer_at_a_time_and_readers_beside_it() {
     drop(clone);
     let store = Store::open_or_create(directory.path(), &Options::new()).unwrap();
     load(&store, records(3)).unwrap();
-    assert!(matches!(load(&store, records(1)), Err(Error::Unwritable { .. })));
+    // What it has already changes nothing.
+    load(&store, records(1)).unwrap();
     assert_eq!((store.snapshot().len(), reader.snapshot().len()), (3, 0));
 }
 
