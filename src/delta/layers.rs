@@ -24,8 +24,12 @@ use crate::report;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
-/// A layer of more entries has no outline: that would take tens of mebibytes.
+/// Layers of more entries have no outline, unless the base is many times as large: it would take
+/// more than tens of mebibytes.
 const OUTLINE_ENTRIES_MAX: usize = 4 << 20;
+
+/// Entries that have an outline take no more memory than a twentieth of the base.
+const OUTLINE_BASE_PARTS: usize = 8;
 
 /// Entries that are looked for in the base at a time.
 const CHUNK_ENTRIES: usize = 1 << 14;
@@ -140,7 +144,7 @@ impl Layers {
         let entries: usize = upper.iter().map(Part::len).sum();
         // Where one has no outline, it is damaged, or all are too large.
         let are_known = upper.iter().all(|part| part.outline().is_some());
-        let union = if upper.len() > 1 && are_known && entries <= OUTLINE_ENTRIES_MAX {
+        let union = if upper.len() > 1 && are_known && entries <= outlined_max(&base) {
             union(&base, &upper)?
         } else {
             None
@@ -171,6 +175,11 @@ impl Layers {
     }
 }
 
+/// Entries above a base at the most that have an outline.
+fn outlined_max(base: &Layer) -> usize {
+    OUTLINE_ENTRIES_MAX.max(base.len() / OUTLINE_BASE_PARTS)
+}
+
 /// What a token maps to in the base.
 pub(crate) fn look_below(base: &Layer, token: &TokenId) -> Result<LookedUp> {
     let found = base.find(token)?;
@@ -180,7 +189,7 @@ pub(crate) fn look_below(base: &Layer, token: &TokenId) -> Result<LookedUp> {
 /// The outline of a part, unless that is too large to have one. The filter is told of its
 /// entries.
 fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<Outline>>> {
-    if part.len() > OUTLINE_ENTRIES_MAX {
+    if part.len() > outlined_max(base) {
         filter.insert_everything();
         return Ok(None);
     }
@@ -210,7 +219,7 @@ fn outlined_in(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result
 
 /// The outline of entries in order, unless there are too many.
 pub(super) fn outline(base: &Layer, entries: &[Outlined]) -> Option<Arc<Outline>> {
-    let is_small = entries.len() <= OUTLINE_ENTRIES_MAX;
+    let is_small = entries.len() <= outlined_max(base);
     let outline = is_small.then(|| Outline::new(base.len(), entries.iter().copied()));
     outline.flatten().map(Arc::new)
 }
