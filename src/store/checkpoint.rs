@@ -154,9 +154,11 @@ impl<'a> Making<'a> {
     ) -> Result<Self> {
         let delta = view.delta().to_vec();
         let mut taken: Vec<_> = view.layers().cloned().collect();
-        // With that of the delta there may not be more than others have.
-        let is_one_more = usize::from(!delta.is_empty());
-        let layers = taken.split_off((taken.len() + is_one_more).saturating_sub(LAYERS_MAX));
+        // With the one that is written there may not be more than others have; and where there
+        // are too many, one is written of some.
+        let is_written = !delta.is_empty() || taken.len() > LAYERS_MAX;
+        let excess = (taken.len() + usize::from(is_written)).saturating_sub(LAYERS_MAX);
+        let layers = taken.split_off(excess);
         let largest = segments(view.layers()).map(|segment| segment.entry().segment_id).max();
         let store_id = descendant_of(store_id, random_bytes()?);
         let ids = SegmentIds { store_id, segment_id: largest.unwrap_or(0) + 1 };
@@ -233,6 +235,8 @@ impl<'a> Making<'a> {
             let source = io::ErrorKind::StorageFull.into();
             return Err(Error::NoSpace { path, needed, source });
         }
+        // Whoever died while making one may have left it.
+        let _ = self.disk.unlink(&temporary);
         let file = self.disk.create(&temporary).map_err(Error::io("create", &path))?;
         let mut offset = 0;
         for bytes in segment.bytes().chunks(COPY_LEN) {
@@ -247,7 +251,7 @@ impl<'a> Making<'a> {
 
     /// Writes what is in no layer yet, and perhaps the newest layers, to one.
     fn write_delta(&self) -> Result<Option<SegmentEntry>> {
-        if self.delta.is_empty() {
+        if self.delta.is_empty() && self.taken.is_empty() {
             return Ok(None);
         }
         let inputs = Inputs::above(self.view.base(), &self.delta, &self.taken);

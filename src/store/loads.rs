@@ -230,7 +230,14 @@ fn a_compaction_gives_way() {
         while store.stat().compaction != Background::Compacting {
             std::thread::yield_now();
         }
+        let next_file = || {
+            let contents = manifest::read(&RealDisk::new(directory.path())).unwrap().unwrap();
+            contents.next_file_id
+        };
+        let before = next_file();
         load(&store, &records[1_000..]).unwrap();
+        // It does not try again and again as long as the load waits.
+        assert!(next_file() - before < 10, "{} {before}", next_file());
         assert_eq!((store.stat().tokens, store.stat().layers), (82_000, 4));
         store.writer("close").unwrap().close().unwrap();
         assert!(matches!(compacted.join().unwrap(), Err(Error::Interrupted)));

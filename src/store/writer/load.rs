@@ -124,6 +124,7 @@ impl Writer {
     ) -> Result<MutexGuard<'a, State>> {
         let ids = state.next_segment(self.disk.as_ref())?;
         let inputs = state.delta.to_compact(count);
+        state.is_load_above = true;
         state.compacting = inputs.taken().to_vec();
         drop(state);
         let made = self.make_and_install(inputs, ids, &Unhindered, false);
@@ -145,6 +146,7 @@ impl Drop for Loading<'_> {
         let mut state = self.writer.state();
         (state.is_loading, state.is_load_waiting) = (false, false);
         if std::mem::replace(&mut state.is_load_above, false) {
+            // What it took together, or what it lies above; nobody else takes any meanwhile.
             state.compacting.clear();
         }
         self.writer.changed.notify_all();

@@ -443,7 +443,10 @@ impl Drop for Writer {
 impl State {
     /// Whether layers are being made one, or are to stay as they are.
     fn are_layers_reserved(&self) -> bool {
-        !self.compacting.is_empty() || !self.flush_takes.is_empty() || self.is_load_above
+        !self.compacting.is_empty()
+            || !self.flush_takes.is_empty()
+            || self.is_load_waiting
+            || self.is_load_above
     }
 
     /// Whether a frame of so many bytes can go in line, if the delta may have so many
