@@ -54,6 +54,12 @@ pub(crate) fn is_to_compact(layers: &[u64]) -> bool {
     }
 }
 
+/// How many of the newest of so many layers are left as they are when others are made one, which
+/// takes a while: what is flushed meanwhile finds room for a layer, or one to be taken with.
+pub(crate) fn layers_to_leave(layers: usize) -> usize {
+    (layers + 1).saturating_sub(LAYERS_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +82,20 @@ mod tests {
         // What is being compacted counts, but is not taken.
         assert_eq!(layers_to_take(1, &[10], 5, MAX), 1);
         assert_eq!(layers_to_take(1, &[], 5, MAX), 0);
+    }
+
+    #[test]
+    fn what_is_flushed_finds_room() {
+        for layers in 1..=LAYERS_MAX {
+            let left = layers_to_leave(layers);
+            // The free ones are small, and the others being made one for ever.
+            let mut free = vec![1; left];
+            for _ in 0..20 {
+                let taken = layers_to_take(1, &free, layers - left, MAX);
+                free.splice(..taken, [1]);
+                assert!(free.len() + layers - left <= LAYERS_MAX, "{layers}");
+            }
+        }
     }
 
     #[test]

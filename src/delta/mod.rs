@@ -29,6 +29,7 @@ mod union;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -237,9 +238,9 @@ impl Delta {
         Inputs::new(&self.layers, &self.sealed, 0..layers)
     }
 
-    /// So many of the newest layers, to become one.
-    pub(crate) fn to_compact(&self, layers: usize) -> Inputs {
-        Inputs::new(&self.layers, &[], 0..layers)
+    /// These layers, counted from the newest, to become one.
+    pub(crate) fn to_compact(&self, layers: Range<usize>) -> Inputs {
+        Inputs::new(&self.layers, &[], layers)
     }
 
     /// What has outgrown the map.

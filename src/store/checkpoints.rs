@@ -129,31 +129,6 @@ fn it_has_no_more_layers_than_others() {
     assert!(before.into_inner().unwrap() == Some(contents(&other)));
 }
 
-/// Where there are more layers than there may be, the newest are taken together, and none is
-/// left out.
-#[test]
-fn it_has_the_newest_layer_of_too_many() {
-    let directory = tempfile::tempdir().unwrap();
-    let [path, copy] = ["store", "copy"].map(|name| directory.path().join(name));
-    let store = layered(Store::create(&path, &Options::new()).unwrap(), LAYERS_MAX - 2);
-    store.flush().unwrap();
-    let tokens = KeyFamily::Uniform.generate(TOKENS, 1);
-    let interrupted = |round: u64, then: &(dyn Fn() + Sync)| {
-        let stopped = store.compact(&|_| {
-            change(&store, &tokens, round);
-            store.flush().unwrap();
-            then();
-            ControlFlow::Break(())
-        });
-        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
-    };
-    interrupted(50, &|| {});
-    interrupted(51, &|| assert!(store.checkpoint(&copy, UNWATCHED).is_ok()));
-    let other = open(&copy);
-    is_sound(&other);
-    assert!(contents(&other) == contents(&store));
-}
-
 /// A writer of a checkpoint that died before it had removed what it had replaced: files that
 /// were made under the other store.
 #[test]

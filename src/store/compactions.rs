@@ -1,6 +1,6 @@
 //! What a compaction does, and what happens when it cannot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,7 @@ use super::flushes::{ENTRIES, contents, put, value};
 use super::monitor::{Background, Written};
 use super::*;
 use crate::compact::BYTES_PER_RECORD;
+use crate::compact::policy::LAYERS_MAX;
 use crate::format::names::{is_segment, is_temporary, segment_name};
 use crate::load::options::LoadOptions;
 use crate::progress::UNWATCHED;
@@ -231,6 +232,42 @@ fn what_is_written_is_counted() {
     loaded.bulk_load(records, &LoadOptions::new()).unwrap();
     let load_bytes = loaded.stat().segment_bytes;
     assert_eq!(loaded.stat().written, Written { load_bytes, ..Written::default() });
+}
+
+/// However often it is stopped while others flush, there are no more layers than there may be,
+/// and a checkpoint has all of them.
+#[test]
+fn no_layer_is_one_too_many() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(&directory.path().join("store"), &Options::new()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(30 * ENTRIES, 1);
+    let (base, others) = tokens.split_at(20 * ENTRIES);
+    store.commit(&put(base, 1)).unwrap();
+    store.flush().unwrap();
+    let mut layers = BTreeSet::new();
+    for (round, tokens) in others.chunks(ENTRIES / 2).enumerate() {
+        let flushes = |rounds: usize| {
+            for tokens in tokens.chunks(tokens.len().div_ceil(rounds)) {
+                store.commit(&put(tokens, 2)).unwrap();
+                store.flush().unwrap();
+                assert!(store.stat().layers <= LAYERS_MAX as u64, "{:?}", store.stat());
+            }
+        };
+        let stopped = store.compact(&|_| {
+            flushes(1 + round % 3);
+            ControlFlow::Break(())
+        });
+        assert!(matches!(stopped, Ok(()) | Err(Error::Interrupted)), "{stopped:?}");
+        flushes(1);
+        layers.insert(store.stat().layers);
+        let copy = directory.path().join(round.to_string());
+        store.checkpoint(&copy, UNWATCHED).unwrap();
+        let other = Store::open(&copy, &Options::new()).unwrap();
+        assert!(contents(&other) == contents(&store));
+    }
+    assert!(layers.contains(&(LAYERS_MAX as u64 - 1)), "{layers:?}");
+    store.compact(UNWATCHED).unwrap();
+    assert_eq!((store.stat().layers, store.stat().tokens), (1, tokens.len() as u64));
 }
 
 /// Where there is no room for what comes of it, nothing is written at all; removals need none

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{State, Writer};
 use crate::compact::BYTES_PER_RECORD;
 use crate::compact::pace::Pace;
-use crate::compact::policy::is_to_compact;
+use crate::compact::policy::{is_to_compact, layers_to_leave};
 use crate::delta::compaction::Inputs;
 use crate::error::{Error, Result};
 use crate::format::names::segment_name;
@@ -39,6 +39,8 @@ enum Ended {
 struct Compaction {
     inputs: Inputs,
     ids: SegmentIds,
+    /// Of all layers.
+    is_of_all: bool,
 }
 
 impl Writer {
@@ -100,8 +102,9 @@ impl Writer {
                 return Ok(());
             }
             let compaction = self.begin_compaction(&mut state)?;
+            let is_last = compaction.is_of_all;
             drop(state);
-            if self.run_compaction(compaction, progress)? == Ended::Done {
+            if self.run_compaction(compaction, progress)? == Ended::Done && is_last {
                 return Ok(());
             }
         }
@@ -119,15 +122,17 @@ impl Writer {
 
     fn begin_compaction(&self, state: &mut State) -> Result<Compaction> {
         let ids = state.next_segment(self.disk.as_ref())?;
-        let inputs = state.delta.to_compact(state.delta.layers().all().count());
+        let layers = state.delta.layers().all().count();
+        let left = layers_to_leave(layers);
+        let inputs = state.delta.to_compact(left..layers);
         state.compacting = inputs.taken().to_vec();
         self.monitor.compacting();
-        Ok(Compaction { inputs, ids })
+        Ok(Compaction { inputs, ids, is_of_all: left == 0 })
     }
 
     fn run_compaction(&self, compaction: Compaction, progress: OnProgress<'_>) -> Result<Ended> {
         let running = Running { writer: self };
-        let Compaction { inputs, ids } = compaction;
+        let Compaction { inputs, ids, .. } = compaction;
         let gave_way = Cell::new(false);
         let pace =
             CompactionPace { writer: self, progress, done: Cell::new(0), gave_way: &gave_way };

@@ -7,12 +7,13 @@
 //! in memory goes to a new log, and one manifest names all of it. Only what is in memory
 //! in the end, which is little, is decided while others wait.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::compaction::free_layers;
 use super::{Flushing, State, Writer};
 use crate::compact::pace::Unhindered;
-use crate::compact::policy::LAYERS_MAX;
+use crate::compact::policy::{LAYERS_MAX, layers_to_leave};
 use crate::compact::write_layer;
 use crate::delta::Delta;
 use crate::delta::compaction::Inputs;
@@ -100,11 +101,13 @@ impl Writer {
             }
             self.refuse_failed(&state, LOAD)?;
             state.is_load_waiting = false;
-            let excess = state.delta.layers().all().count().saturating_sub(LAYERS_BELOW);
+            let layers = state.delta.layers().all().count();
+            let excess = layers.saturating_sub(LAYERS_BELOW);
             if excess == 0 {
                 break;
             }
-            state = self.take_together(state, excess + 1)?;
+            let left = layers_to_leave(layers);
+            state = self.take_together(state, left..left + excess + 1)?;
         }
         let ids = if state.contents.next_file_id == number + 1 {
             SegmentIds { store_id: state.contents.store_id, segment_id: number }
@@ -116,14 +119,14 @@ impl Writer {
         Ok((ids, state.delta.layers().clone()))
     }
 
-    /// Makes one layer of the newest ones.
+    /// Makes one layer of some that are side by side.
     fn take_together<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        count: usize,
+        layers: Range<usize>,
     ) -> Result<MutexGuard<'a, State>> {
         let ids = state.next_segment(self.disk.as_ref())?;
-        let inputs = state.delta.to_compact(count);
+        let inputs = state.delta.to_compact(layers);
         state.is_load_above = true;
         state.compacting = inputs.taken().to_vec();
         drop(state);
