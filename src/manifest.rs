@@ -82,7 +82,8 @@ pub(crate) fn sync_names(disk: &dyn Disk) -> Result<()> {
 }
 
 /// Fails where there are files of another store, none of which is named: then the manifest
-/// is not the one that belongs here.
+/// is not the one that belongs here. Of a store that this one was made of, or that was made of
+/// this one, there may be some that were made before, but none that came later.
 pub(crate) fn refuse_foreign(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
     for name in unnamed(disk, contents)? {
         // Where it cannot be opened, it was removed meanwhile.
@@ -92,7 +93,11 @@ pub(crate) fn refuse_foreign(disk: &dyn Disk, contents: &ManifestContents) -> Re
         } else {
             store_id(file.as_ref())
         };
-        if store_id.is_some_and(|id| !are_related(&id, &contents.store_id)) {
+        let is_foreign = |id: &StoreIdBytes| {
+            let is_later = is_segment(&name) && name >= segment_name(contents.next_file_id);
+            !are_related(id, &contents.store_id) || is_later && *id != contents.store_id
+        };
+        if store_id.as_ref().is_some_and(is_foreign) {
             let found = format!("one of another store than that of {name}");
             return Err(not_of_this_store(disk, found));
         }

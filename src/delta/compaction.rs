@@ -77,6 +77,12 @@ impl Inputs {
         Self { base: Arc::clone(base), parts, takes_base, taken: taken.to_vec() }
     }
 
+    /// Layers that lie one above the other, newest first, with what they did to all below.
+    pub(crate) fn of_layers(layers: &[Arc<Layer>]) -> Self {
+        let parts = layers.iter().map(|layer| Part::Layer(Arc::clone(layer), None)).collect();
+        Self { base: Arc::default(), parts, takes_base: false, taken: layers.to_vec() }
+    }
+
     /// The layers among them, newest first.
     pub(crate) fn taken(&self) -> &[Arc<Layer>] {
         &self.taken

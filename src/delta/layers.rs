@@ -24,15 +24,20 @@ use crate::report;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
-/// Layers of more entries have no outline, unless the base is many times as large: it would take
-/// more than tens of mebibytes.
-const OUTLINE_ENTRIES_MAX: usize = 4 << 20;
+/// Layers of no more entries have an outline, and are read as one, however small the base is:
+/// that takes tens of mebibytes.
+const OUTLINE_ENTRIES: usize = 4 << 20;
 
-/// Entries that have an outline take no more memory than a twentieth of the base.
-const OUTLINE_BASE_PARTS: usize = 8;
+/// A layer has an outline, ten bytes an entry, unless it has more than this part of the base's
+/// records. Then all layers are about to be made one anyhow.
+const OUTLINE_BASE_PARTS: usize = 2;
 
-/// Entries that are looked for in the base at a time.
+/// Layers are read as one, fifteen bytes an entry, unless they have more than this part.
+const UNION_BASE_PARTS: usize = 8;
+
+/// Entries that one thread looks for in the base at a time, and how many threads may.
 const CHUNK_ENTRIES: usize = 1 << 14;
+const CHUNKS: usize = 64;
 
 /// Layers, the bottom one apart.
 #[derive(Clone, Debug)]
@@ -142,13 +147,11 @@ impl Layers {
 
     fn read_as_one(base: Arc<Layer>, upper: Vec<Part>, filter: Arc<Filter>) -> Result<Self> {
         let entries: usize = upper.iter().map(Part::len).sum();
-        // Where one has no outline, it is damaged, or all are too large.
+        // Where one has no outline, it is damaged, or too large.
         let are_known = upper.iter().all(|part| part.outline().is_some());
-        let union = if upper.len() > 1 && are_known && entries <= outlined_max(&base) {
-            union(&base, &upper)?
-        } else {
-            None
-        };
+        let are_small = entries <= OUTLINE_ENTRIES.max(base.len() / UNION_BASE_PARTS);
+        let union =
+            if upper.len() > 1 && are_known && are_small { union(&base, &upper)? } else { None };
         let read = match union {
             Some(union) => vec![Part::Union(Arc::new(union))],
             None => upper.clone(),
@@ -175,9 +178,9 @@ impl Layers {
     }
 }
 
-/// Entries above a base at the most that have an outline.
-fn outlined_max(base: &Layer) -> usize {
-    OUTLINE_ENTRIES_MAX.max(base.len() / OUTLINE_BASE_PARTS)
+/// Whether so many entries above a base have an outline.
+fn has_outline(base: &Layer, entries: usize) -> bool {
+    entries <= OUTLINE_ENTRIES.max(base.len() / OUTLINE_BASE_PARTS)
 }
 
 /// What a token maps to in the base.
@@ -189,20 +192,31 @@ pub(crate) fn look_below(base: &Layer, token: &TokenId) -> Result<LookedUp> {
 /// The outline of a part, unless that is too large to have one. The filter is told of its
 /// entries.
 fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<Outline>>> {
-    if part.len() > outlined_max(base) {
-        filter.insert_everything();
-        return Ok(None);
+    let chunk = |start: &usize| -> Result<Vec<Outlined>> {
+        let entries = outlined_in(base, part, *start..(start + CHUNK_ENTRIES).min(part.len()))?;
+        for (base_position, suffix, _) in &entries {
+            filter.insert(*suffix, *base_position);
+        }
+        Ok(entries)
+    };
+    let starts: Vec<_> = (0..part.len()).step_by(CHUNK_ENTRIES).collect();
+    let mut failed = None;
+    let mut entries = starts
+        .chunks(CHUNKS)
+        .map_while(|starts| {
+            let chunks: Result<Vec<_>> = starts.par_iter().map(chunk).collect();
+            chunks.map_err(|error| failed = Some(error)).ok()
+        })
+        .flatten()
+        .flatten();
+    let has_outline = has_outline(base, part.len());
+    let outline = has_outline.then(|| Outline::new(base.len(), &mut entries)).flatten();
+    // The filter is told of those, too, that have none.
+    entries.for_each(drop);
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(outline.map(Arc::new)),
     }
-    let chunks: Vec<_> = (0..part.len()).step_by(CHUNK_ENTRIES).collect();
-    let chunks: Result<Vec<_>> = chunks
-        .into_par_iter()
-        .map(|start| outlined_in(base, part, start..(start + CHUNK_ENTRIES).min(part.len())))
-        .collect();
-    let entries = chunks?.concat();
-    for (base_position, suffix, _) in &entries {
-        filter.insert(*suffix, *base_position);
-    }
-    Ok(outline(base, &entries))
 }
 
 fn outlined_in(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result<Vec<Outlined>> {
@@ -219,8 +233,8 @@ fn outlined_in(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result
 
 /// The outline of entries in order, unless there are too many.
 pub(super) fn outline(base: &Layer, entries: &[Outlined]) -> Option<Arc<Outline>> {
-    let is_small = entries.len() <= outlined_max(base);
-    let outline = is_small.then(|| Outline::new(base.len(), entries.iter().copied()));
+    let has_outline = has_outline(base, entries.len());
+    let outline = has_outline.then(|| Outline::new(base.len(), entries.iter().copied()));
     outline.flatten().map(Arc::new)
 }
 

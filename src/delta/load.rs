@@ -4,37 +4,45 @@
 //! or older. But what was written while it was under way lies above it. So each such entry is
 //! decided anew: what it leaves there, against the load's record.
 
+use std::cell::RefCell;
+
 use super::compaction::{Inputs, LayerSource};
 use super::layers::Outlined;
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::token::{BlockTime, Record, TokenId};
 
-/// What a load makes of an entry: its record, and its kind above what is below with the
-/// load. `None` if that is right without it.
-pub(crate) trait AboveLoad {
-    fn settle(&self, record: &Record, kind: Kind) -> Result<Option<(Record, Kind)>>;
-}
-
-/// What becomes of an entry of a token that a load brings as well, above a value.
+/// What becomes of an entry above a value, where a load may bring a record of its token;
+/// `None` if there is nothing left to be done.
 pub(crate) fn settled(
     record: &Record,
     kind: Kind,
-    loaded: &Record,
+    loaded: Option<&Record>,
     below: Option<BlockTime>,
 ) -> Option<(Record, Kind)> {
-    let is_older = kind == Kind::Tombstone || record.time() < loaded.time();
-    let record = if is_older { loaded } else { record };
+    let is_removed = kind == Kind::Tombstone;
+    let newer = loaded.filter(|loaded| is_removed || record.time() < loaded.time());
+    let record = newer.unwrap_or(record);
     match below {
+        _ if is_removed && newer.is_none() => below.map(|_| (*record, Kind::Tombstone)),
         None => Some((*record, Kind::Fresh)),
         Some(below) => (below != record.value()).then_some((*record, Kind::Update)),
     }
 }
 
+/// Says what becomes of entries, which come in the order of their tokens.
+pub(crate) type Settle<'a> = &'a mut dyn FnMut(&Record, Kind) -> Result<Option<(Record, Kind)>>;
+
 /// Layers that are to lie above a load, as one.
 pub(crate) struct LayersAboveLoad<'a> {
-    pub(crate) inputs: &'a Inputs,
-    pub(crate) load: &'a dyn AboveLoad,
+    inputs: &'a Inputs,
+    settle: RefCell<Settle<'a>>,
+}
+
+impl<'a> LayersAboveLoad<'a> {
+    pub(crate) fn new(inputs: &'a Inputs, settle: Settle<'a>) -> Self {
+        Self { inputs, settle: RefCell::new(settle) }
+    }
 }
 
 impl LayerSource for LayersAboveLoad<'_> {
@@ -47,11 +55,52 @@ impl LayerSource for LayersAboveLoad<'_> {
     }
 
     fn run(&self, visit: &mut dyn FnMut(&Record, Kind) -> Result<()>) -> Result<Vec<Outlined>> {
+        let mut settle = self.settle.borrow_mut();
         // Where they lie in the base is found out anew, as that may be another one.
-        self.inputs.run(&mut |record, kind| match self.load.settle(record, kind)? {
+        self.inputs.run(&mut |record, kind| match settle(record, kind)? {
             Some((record, kind)) => visit(&record, kind),
             None => Ok(()),
         })?;
         Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(time: u64) -> Record {
+        Record::new(7.into(), value(time))
+    }
+
+    fn value(time: u64) -> BlockTime {
+        BlockTime::new(time.into(), time)
+    }
+
+    /// Each entry, above each value, with each record of a load: the state is that of a load
+    /// that came last, and the kind is true of what is below.
+    #[test]
+    fn it_is_as_if_the_load_came_last() {
+        let times = [None, Some(1), Some(2), Some(3)];
+        for (entry, loaded) in times.into_iter().flat_map(|a| times.map(|b| (a, b))) {
+            for below in times {
+                let (old, kind) = match entry {
+                    Some(time) => (record(time), Kind::Update),
+                    None => (record(0), Kind::Tombstone),
+                };
+                let settled = settled(&old, kind, loaded.map(record).as_ref(), below.map(value));
+                // Of equally new ones the one that was there.
+                let expected = entry.max(loaded);
+                let found = match settled {
+                    None => below,
+                    Some((_, Kind::Tombstone)) => None,
+                    Some((record, _)) => Some(record.time()),
+                };
+                assert_eq!(found, expected, "{entry:?} {loaded:?} {below:?}");
+                if let Some((_, kind)) = settled {
+                    assert_eq!(kind == Kind::Fresh, below.is_none());
+                }
+            }
+        }
     }
 }

@@ -81,17 +81,6 @@ impl Delta {
         &self.layers
     }
 
-    /// Entries above layers, each token once.
-    pub(crate) fn with_entries(layers: Layers, entries: &[Entry]) -> Self {
-        let mut delta = Self::new(layers);
-        for Entry { record, kind, base_position } in entries.iter().copied() {
-            delta.layers.filter().insert(record.token.suffix(), base_position);
-            let newest = Newest { value: record.value(), kind, base_position };
-            delta.newest.insert(record.token, newest);
-        }
-        delta
-    }
-
     pub(crate) fn base(&self) -> &Arc<Layer> {
         self.layers.base()
     }
@@ -282,13 +271,6 @@ impl Delta {
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let mut parts = vec![self.image()];
         parts.extend_from_slice(&self.older);
-        merged(self.base(), &parts)
-    }
-
-    /// The same with those that are sealed.
-    pub(crate) fn all_entries(&self) -> Result<Vec<Entry>> {
-        let mut parts = vec![self.image()];
-        parts.extend(self.older().cloned());
         merged(self.base(), &parts)
     }
 }

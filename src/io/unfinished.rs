@@ -17,6 +17,11 @@ impl<'a> Unfinished<'a> {
         self.names.push(name);
     }
 
+    /// These are removed before those that there are.
+    pub(crate) fn add_first(&mut self, names: Vec<String>) {
+        self.names.splice(..0, names);
+    }
+
     pub(crate) fn keep(&mut self) {
         self.names.clear();
     }

@@ -120,7 +120,7 @@ fn sort(keys: &mut [Key], records: &[Record]) {
 
 /// Records in the order of their tokens, each token once.
 #[derive(Clone, Copy)]
-pub(super) struct Sorted<'a> {
+pub(crate) struct Sorted<'a> {
     records: &'a [Record],
     /// Which record comes when; `None` if they are in order as they are.
     order: Option<&'a [Key]>,

@@ -55,7 +55,7 @@ impl<'a> LoadOptions<'a> {
         Self { temporary_directory: Some(directory), ..self }
     }
 
-    pub(super) fn report(&self, phase: Phase, done: u64, total: Option<u64>) -> Result<()> {
+    pub(crate) fn report(&self, phase: Phase, done: u64, total: Option<u64>) -> Result<()> {
         match (self.progress)(Progress { phase, done, total }) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Interrupted),
@@ -69,7 +69,8 @@ impl Default for LoadOptions<'_> {
     }
 }
 
-/// What a load did.
+/// What a load did. `stored` and `duplicates` come to `read`; both are of when the records were
+/// written: what others commit meanwhile changes neither.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LoadReport {
     /// Records taken from the input.

@@ -3,7 +3,6 @@
 //! Runs lie one after the other in a file without a name, which is gone when it is
 //! closed, however this process ends.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,27 +44,6 @@ impl Run {
         bounds: (TokenId, TokenId),
     ) -> Self {
         Self { file: Arc::new(RunFile { file, path }), bytes, bounds }
-    }
-
-    /// The record of a token, found by reading one for each time that their number can be
-    /// halved.
-    pub(super) fn find(&self, token: &TokenId) -> Result<Option<Record>> {
-        if *token < self.bounds.0 || *token > self.bounds.1 {
-            return Ok(None);
-        }
-        let (mut low, mut high) = (0, self.records());
-        while low < high {
-            let middle = low.midpoint(high);
-            let mut record = Record::zeroed();
-            let offset = self.bytes.start + middle * Record::LEN as u64;
-            self.file.read(bytemuck::bytes_of_mut(&mut record), offset)?;
-            match record.token.cmp(token) {
-                Ordering::Less => low = middle + 1,
-                Ordering::Equal => return Ok(Some(record)),
-                Ordering::Greater => high = middle,
-            }
-        }
-        Ok(None)
     }
 
     pub(super) fn records(&self) -> u64 {
@@ -114,7 +92,7 @@ impl RunsWriter {
 }
 
 /// A place in a run, and what comes after it as far as it was read.
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     run: &'a Run,
     /// The bytes that were not read yet.
     rest: Range<u64>,
@@ -143,6 +121,49 @@ impl<'a> Cursor<'a> {
     pub(super) fn advance(&mut self) -> Result<()> {
         self.next += 1;
         if self.next >= self.len { self.fill() } else { Ok(()) }
+    }
+
+    /// Goes on to the first record whose token is no smaller than this one.
+    ///
+    /// Reads a record for each time that what is passed over can be halved, twice over.
+    pub(super) fn seek(&mut self, token: &TokenId) -> Result<()> {
+        let is_beyond = self.buffer[..self.len].last().is_none_or(|last| last.token < *token);
+        if is_beyond {
+            self.skip(token)?;
+            self.fill()?;
+        }
+        self.next += self.buffer[self.next..self.len].partition_point(|it| it.token < *token);
+        Ok(())
+    }
+
+    /// Passes over what was not read yet and is smaller, in ever longer steps, and then
+    /// halves the last one.
+    fn skip(&mut self, token: &TokenId) -> Result<()> {
+        let len = Record::LEN as u64;
+        let is_smaller = |index: u64| -> Result<bool> {
+            let mut record = Record::zeroed();
+            let offset = self.rest.start + index * len;
+            self.run.file.read(bytemuck::bytes_of_mut(&mut record), offset)?;
+            Ok(record.token < *token)
+        };
+        let records = (self.rest.end - self.rest.start) / len;
+        let buffer = self.buffer.len() as u64;
+        let (mut low, mut high) = (0, buffer.saturating_sub(1).min(records));
+        // What is before `low` is smaller, and what is at `high`, or follows the last, is not.
+        while high < records && is_smaller(high)? {
+            low = high + 1;
+            high = (2 * low).min(records);
+        }
+        while high > low && high - low >= buffer {
+            let middle = low.midpoint(high);
+            if is_smaller(middle)? {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        self.rest.start += low * len;
+        Ok(())
     }
 
     fn fill(&mut self) -> Result<()> {

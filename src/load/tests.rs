@@ -452,11 +452,14 @@ fn records_above_others_in_any_memory() {
                     assert_ne!(index % 3, 0);
                 }
             }
-            for token in tokens.iter().step_by(7) {
-                let record = input.iter().find(|record| record.token == *token).copied();
-                assert_eq!(in_order.find(token).unwrap(), record);
+            let expected: BTreeMap<_, _> = input.iter().map(|it| (it.token, *it)).collect();
+            for step in [1, 7, 800, 2_900] {
+                let mut finder = in_order.finder().unwrap();
+                for token in tokens.iter().step_by(step) {
+                    assert_eq!(finder.find(token).unwrap(), expected.get(token).copied());
+                }
+                assert_eq!(finder.find(&TokenId::MAX).unwrap(), None);
             }
-            assert_eq!(in_order.find(&TokenId::MAX).unwrap(), None);
             drop(in_order);
             assert_eq!(disk.list().unwrap().len(), usize::from(kept > 0));
         }

@@ -7,11 +7,11 @@ use bytemuck::Zeroable;
 use rayon::prelude::*;
 
 use super::batches::Batches;
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Sorted};
 use super::job::Load;
 use super::merge::merge;
 use super::options::LoadReport;
-use super::runs::Run;
+use super::runs::{Cursor, Run};
 use crate::error::{Error, Result};
 use crate::format::PAGE_LEN;
 use crate::format::kinds::Kind;
@@ -28,6 +28,9 @@ use crate::token::{Record, TokenId};
 
 /// Records that one thread looks up at a time.
 const LOOKUPS: usize = 1_024;
+
+/// Records of a run that are read at a time where some are looked for.
+const FINDER_RECORDS: usize = 256;
 
 /// Records in order, each token once.
 pub(crate) struct InOrder<'a> {
@@ -53,6 +56,34 @@ pub(super) enum Source {
     },
 }
 
+/// Finds the records of tokens that come in order.
+pub(crate) enum Finder<'a> {
+    Memory(Sorted<'a>),
+    Runs(Vec<Cursor<'a>>),
+}
+
+impl Finder<'_> {
+    /// The record of a token, which is no smaller than the one before.
+    pub(crate) fn find(&mut self, token: &TokenId) -> Result<Option<Record>> {
+        let cursors = match self {
+            Self::Memory(sorted) => return Ok(sorted.find(token).copied()),
+            Self::Runs(cursors) => cursors,
+        };
+        let mut newest: Option<Record> = None;
+        for cursor in cursors {
+            cursor.seek(token)?;
+            let found = cursor.record().filter(|record| record.token == *token);
+            // Of several with one time the one of the first run.
+            if let Some(found) = found
+                && newest.is_none_or(|newest| newest.time() < found.time())
+            {
+                newest = Some(*found);
+            }
+        }
+        Ok(newest)
+    }
+}
+
 impl InOrder<'_> {
     /// Writes a segment, complete and durable but for the manifest that will name it, of the
     /// records that are newer than what is `below`, if anything is; `None` if there are none.
@@ -71,24 +102,20 @@ impl InOrder<'_> {
         Ok(Some(entry))
     }
 
-    /// The record of a token.
-    pub(crate) fn find(&self, token: &TokenId) -> Result<Option<Record>> {
-        let mut newest: Option<Record> = None;
-        match &self.source {
-            Source::Memory(buffer) => return Ok(buffer.sorted().find(token).copied()),
-            // Before it is written, nobody asks.
-            Source::InPlace(_) => {}
-            Source::Runs { runs, .. } => {
-                for run in runs {
-                    let found = run.find(token)?;
-                    let time = newest.map(|newest| newest.time());
-                    newest = found
-                        .filter(|found| time.is_none_or(|time| time < found.time()))
-                        .or(newest);
-                }
+    /// Looks for records, once they were written.
+    pub(crate) fn finder(&mut self) -> Result<Finder<'_>> {
+        let cursors = match &mut self.source {
+            Source::Memory(buffer) => return Ok(Finder::Memory(buffer.sorted())),
+            // It is a run when it was written.
+            Source::InPlace(_) => Vec::new(),
+            Source::Runs { runs, memory } => {
+                let buffer_len = memory.len() / runs.len().max(1);
+                let buffers = memory.chunks_mut(buffer_len.clamp(1, FINDER_RECORDS));
+                let cursors = runs.iter().zip(buffers);
+                cursors.map(|(run, buffer)| Cursor::new(run, buffer)).collect::<Result<_>>()?
             }
-        }
-        Ok(newest)
+        };
+        Ok(Finder::Runs(cursors))
     }
 
     /// What the load did, if so many records were stored.

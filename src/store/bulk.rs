@@ -15,7 +15,9 @@ impl Store {
     ///
     /// Others read and commit meanwhile. What they commit is decided without the load, and the
     /// load is decided, at its end, above all that they committed: it is as if it came last.
-    /// The records become the newest layer. Compactions wait until then.
+    /// The records become the newest layer. Compactions wait until then, and commits for a
+    /// moment in the end. Where there are more than three layers, the newest are made one
+    /// first, whether compactions are paused or not.
     ///
     /// Takes no more memory than [`LoadOptions::memory_bytes`] allows, and a thousandth of
     /// the size of the store. What does not fit is written twice, and some of it three
@@ -26,7 +28,7 @@ impl Store {
     /// # Errors
     ///
     /// What the input yields; [`Error::Unwritable`] if the store is open read-only, or is being
-    /// loaded into; [`Error::MemoryTooSmall`]; [`Error::TooManyRecords`];
+    /// loaded into, or if what watches a [compaction](Self::compact) calls this; [`Error::MemoryTooSmall`]; [`Error::TooManyRecords`];
     /// [`Error::Interrupted`]; those of [`flush`](Self::flush), which it begins to write with.
     ///
     /// [`Error::OutcomeUnknown`]: crate::Error::OutcomeUnknown

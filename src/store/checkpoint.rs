@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::directory::{create_directory, lock, refuse_occupied};
-use super::layers::open_layers;
+use super::layers::{open_layers, open_segment};
 use super::{Access, Store};
 use crate::compact::pace::Pace;
 use crate::compact::policy::LAYERS_MAX;
@@ -63,7 +63,8 @@ impl Store {
     /// time and room for what was committed since the last [flush](Self::flush) only, and as long
     /// as both stores are there, for what either of them changes. Others read and commit
     /// meanwhile. It may be made of a store that is open [read-only](Self::open_read_only),
-    /// while another process writes it.
+    /// while another process writes it: of what that has read by now, see
+    /// [`refresh`](Self::refresh). What the writer has replaced since is copied, not linked.
     ///
     /// # Errors
     ///
@@ -94,13 +95,10 @@ impl Store {
         progress: OnProgress<'_>,
     ) -> Result<Checkpoint> {
         let path = destination.as_ref();
-        let is_new = create_directory(path)?;
-        let made = self.checkpoint_on(&RealDisk::new(path), progress);
-        if is_new && made.is_err() {
-            // Only if it is empty, and nobody else has put something into it.
-            let _ = std::fs::remove_dir(path);
-        }
-        made
+        let created = create_directory(path)?;
+        let made = self.checkpoint_on(&RealDisk::new(path), progress)?;
+        created.keep();
+        Ok(made)
     }
 
     pub(crate) fn checkpoint_on(
@@ -112,6 +110,7 @@ impl Store {
         let _lock = lock(disk)?;
         // Somebody may have been faster.
         refuse_occupied(disk)?;
+        let mut unfinished = Unfinished::new(disk, vec![LOCK.into()]);
         let (held, store_id) = match &self.inner.access {
             Access::Write(writer) => {
                 writer.refuse_forked("make a checkpoint of")?;
@@ -123,7 +122,7 @@ impl Store {
         };
         let view = self.inner.published.get();
         let making = Making::new(disk, &view, store_id, progress)?;
-        let mut unfinished = Unfinished::new(disk, making.names());
+        unfinished.add_first(making.names());
         let linked = making.link();
         // Up to here nobody could replace the manifest, and remove what it does not name.
         drop(held);
@@ -165,25 +164,30 @@ impl<'a> Making<'a> {
         Ok(Self { disk, view, ids, delta, layers, taken, progress })
     }
 
-    /// Of all that may be there before it is complete; first what makes it a store.
+    /// Of what may be there before it is complete; first what makes it a store.
     fn names(&self) -> Vec<String> {
         let copied = segments(&self.layers).map(|segment| temporary_name(&name_of(segment)));
         let named = segments(&self.layers).map(name_of);
         let layer = segment_name(self.ids.segment_id);
-        [MANIFEST.to_string()]
-            .into_iter()
-            .chain(copied)
-            .chain(named)
-            .chain([layer, LOCK.into()])
-            .collect()
+        [MANIFEST.to_string()].into_iter().chain(copied).chain(named).chain([layer]).collect()
     }
 
     /// Gives segments names in the directory too; of each, whether that could be done.
     fn link(&self) -> Vec<bool> {
         // Where it cannot, for whatever reason, it is copied, and what keeps that from being
-        // done is an error.
-        let link = |segment: &Segment<Bytes>| self.disk.link(segment.path(), &name_of(segment));
-        segments(&self.layers).map(|segment| link(segment).is_ok()).collect()
+        // done is an error. By its path a reader may come to a file of another store by now.
+        let link = |segment: &Segment<Bytes>| {
+            let name = name_of(segment);
+            if self.disk.link(segment.path(), &name).is_err() {
+                return false;
+            }
+            let opened = open_segment(self.disk, &segment.entry(), Verification::FirstTouch);
+            if opened.is_err() {
+                let _ = self.disk.unlink(&name);
+            }
+            opened.is_ok()
+        };
+        segments(&self.layers).map(link).collect()
     }
 
     /// Makes what is missing once files are linked.
@@ -207,7 +211,7 @@ impl<'a> Making<'a> {
         let contents = ManifestContents {
             store_id: self.ids.store_id,
             generation: 1,
-            next_file_id: self.ids.segment_id + 1,
+            next_file_id: self.ids.segment_id + u64::from(layer.is_some()),
             layers: layer
                 .map(|it| vec![it])
                 .into_iter()
@@ -216,7 +220,7 @@ impl<'a> Making<'a> {
             logs: Vec::new(),
         };
         manifest::sync_names(self.disk)?;
-        // These are what the manifest means, and not what has come into their place.
+        // These are what the manifest means.
         open_layers(self.disk, &contents, Verification::FirstTouch, &[])?;
         manifest::replace(self.disk, &contents)?;
         Ok(Checkpoint { tokens: self.view.len(), linked_bytes, copied_bytes, written_bytes })

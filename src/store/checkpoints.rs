@@ -274,17 +274,60 @@ fn whoever_can_read_can_make_one() {
     assert!(contents(&open(&copy)) == before);
 }
 
+/// A reader has the files of its store, whatever has taken the place of that.
+#[test]
+fn the_store_of_a_reader_was_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let [path, moved, copy] = ["store", "moved", "copy"].map(|name| directory.path().join(name));
+    drop(layered(Store::create(&path, &Options::new()).unwrap(), 2));
+    let reader = Store::open_read_only(&path, &Options::new()).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    let other = Store::create(&path, &Options::new()).unwrap();
+    drop(layered(other, 3));
+    let made = reader.checkpoint(&copy, UNWATCHED).unwrap();
+    assert!(made.linked_bytes == 0 && made.copied_bytes > 0, "{made:?}");
+    let copy = open(&copy);
+    is_sound(&copy);
+    assert!(contents(&copy) == contents(&reader));
+}
+
+/// The manifest of a checkpoint is none of the store that it was made of, which went on.
+#[test]
+fn a_manifest_that_is_taken_for_the_other_stores() {
+    let directory = tempfile::tempdir().unwrap();
+    let [path, copy] = ["store", "copy"].map(|name| directory.path().join(name));
+    let store = Store::create(&path, &Options::new()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(TOKENS, 1);
+    store.commit(&put(&tokens, 1)).unwrap();
+    store.flush().unwrap();
+    store.checkpoint(&copy, UNWATCHED).unwrap();
+    store.commit(&put(&tokens[..ENTRIES], 2)).unwrap();
+    store.flush().unwrap();
+    store.close().unwrap();
+    std::fs::copy(copy.join(MANIFEST), path.join(MANIFEST)).unwrap();
+    let opened = Store::open(&path, &Options::new());
+    let Err(Error::Damaged(damage)) = opened else { panic!("{opened:?}") };
+    assert_eq!(damage.path, path.join(MANIFEST), "{damage}");
+}
+
 #[test]
 fn whoever_watches_it_may_stop_it() {
     let directory = tempfile::tempdir().unwrap();
-    let copy = directory.path().join("copy");
+    let above = directory.path().join("above");
+    let copy = above.join("as well").join("copy");
+    let empty = directory.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
     let store = layered(SimDisk::new().create_store(&Options::new()).unwrap(), 2);
     for stop in [Phase::Copying, Phase::Writing] {
-        let made = store.checkpoint(&copy, &|progress| {
-            if progress.phase == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        assert!(matches!(made, Err(Error::Interrupted)), "{made:?}");
-        assert!(!copy.exists());
+        for place in [&copy, &empty] {
+            let made = store.checkpoint(place, &|progress| match progress.phase {
+                phase if phase == stop => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            });
+            assert!(matches!(made, Err(Error::Interrupted)), "{made:?}");
+            assert!(!above.exists());
+            assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0);
+        }
     }
 }
 

@@ -234,12 +234,13 @@ fn what_is_written_is_counted() {
     assert_eq!(loaded.stat().written, Written { load_bytes, ..Written::default() });
 }
 
-/// However often it is stopped while others flush, there are no more layers than there may be,
-/// and a checkpoint has all of them.
+/// However often it is stopped while others flush, or gives way to loads, there are no more
+/// layers than there may be, files with larger numbers lie above others, and a checkpoint has all
+/// of them.
 #[test]
 fn no_layer_is_one_too_many() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::create(&directory.path().join("store"), &Options::new()).unwrap();
+    let store = Store::create(directory.path().join("store"), &Options::new()).unwrap();
     let tokens = KeyFamily::Uniform.generate(30 * ENTRIES, 1);
     let (base, others) = tokens.split_at(20 * ENTRIES);
     store.commit(&put(base, 1)).unwrap();
@@ -260,6 +261,22 @@ fn no_layer_is_one_too_many() {
         assert!(matches!(stopped, Ok(()) | Err(Error::Interrupted)), "{stopped:?}");
         flushes(1);
         layers.insert(store.stat().layers);
+        if round % 4 == 3 {
+            let while_loading = |_| {
+                flushes(1);
+                ControlFlow::Continue(())
+            };
+            let options = LoadOptions::new().progress(&while_loading);
+            let time = 10 * round as u64;
+            let records = tokens.iter().map(|token| Ok(Record::new(*token, value(time))));
+            store.bulk_load(records, &options).unwrap();
+        }
+        let disk = RealDisk::new(store.path());
+        let named = manifest::read(&disk).unwrap().unwrap().layers;
+        assert!(named.len() <= LAYERS_MAX);
+        // But for the bottom one, which may be new, and of old layers.
+        let numbers: Vec<_> = named.iter().map(|layer| layer[0].segment_id).collect();
+        assert!(numbers[..numbers.len() - 1].is_sorted_by(|a, b| a > b), "{numbers:?}");
         let copy = directory.path().join(round.to_string());
         store.checkpoint(&copy, UNWATCHED).unwrap();
         let other = Store::open(&copy, &Options::new()).unwrap();
@@ -385,6 +402,44 @@ fn a_compaction_that_is_paused() {
     });
     assert_eq!((store.stat().layers, store.stat().compactions), (1, 1));
     assert_eq!(contents(&store), before);
+}
+
+/// While it is held up, whoever watches it may stop it all the same.
+#[test]
+fn a_compaction_that_is_paused_and_stopped() {
+    let store = layered(&SimDisk::new());
+    store.pause_compaction().unwrap();
+    let told = AtomicU64::new(0);
+    let stopped = store.compact(&|_| match told.fetch_add(1, Ordering::Relaxed) {
+        0..3 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    assert_eq!(store.stat().layers, 4);
+}
+
+/// What watches a compaction, or a load, cannot ask for what would wait for that.
+#[test]
+fn nobody_waits_for_himself() {
+    let store = layered(&SimDisk::new());
+    let record = Record::new(TokenId::MAX, value(1));
+    let load = |options: &LoadOptions<'_>| store.bulk_load([Ok(record)], options);
+    let calls = AtomicU64::new(0);
+    let asks = |_| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        let refused = store.compact(UNWATCHED);
+        assert!(matches!(refused, Err(Error::Unwritable { .. })), "{refused:?}");
+        let refused = load(&LoadOptions::new());
+        assert!(matches!(refused, Err(Error::Unwritable { .. })), "{refused:?}");
+        ControlFlow::Continue(())
+    };
+    store.compact(&asks).unwrap();
+    assert!(calls.swap(0, Ordering::Relaxed) > 0);
+    load(&LoadOptions::new().progress(&asks)).unwrap();
+    assert!(calls.into_inner() > 0);
+    load(&LoadOptions::new()).unwrap();
+    store.compact(UNWATCHED).unwrap();
+    assert_eq!(store.stat().layers, 1);
 }
 
 /// Closing a store does not wait for what may take hours.

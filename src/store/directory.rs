@@ -1,7 +1,7 @@
 //! The directory of a store: that it is there, and whose it is.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::format::names::{LOCK, is_temporary};
@@ -21,16 +21,39 @@ pub(super) fn refuse_occupied(disk: &dyn Disk) -> Result<()> {
     }
 }
 
-/// Creates a directory and all above it that do not exist, durably; whether it did not.
-pub(super) fn create_directory(path: &Path) -> Result<bool> {
-    let created = match std::fs::create_dir(path) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create_directory(parent_of(path))?;
-            std::fs::create_dir(path).map_err(Error::io("create", path))?;
-            true
+/// Directories that were created. Unless they are kept, those of them that are empty are removed
+/// when this is dropped.
+#[derive(Default)]
+pub(super) struct Created {
+    /// Each below the one before.
+    paths: Vec<PathBuf>,
+}
+
+impl Created {
+    pub(super) fn keep(mut self) {
+        self.paths.clear();
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        for path in self.paths.iter().rev() {
+            // Fails where somebody else has put something into it.
+            let _ = std::fs::remove_dir(path);
         }
-        Err(_) if path.is_dir() => false,
+    }
+}
+
+/// Creates a directory and all above it that do not exist, durably.
+pub(super) fn create_directory(path: &Path) -> Result<Created> {
+    let mut created = match std::fs::create_dir(path) {
+        Ok(()) => Created::default(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let above = create_directory(parent_of(path))?;
+            std::fs::create_dir(path).map_err(Error::io("create", path))?;
+            above
+        }
+        Err(_) if path.is_dir() => return Ok(Created::default()),
         Err(error)
             if matches!(
                 error.kind(),
@@ -42,10 +65,9 @@ pub(super) fn create_directory(path: &Path) -> Result<bool> {
         }
         Err(error) => return Err(Error::io("create", path)(error)),
     };
-    if created {
-        let parent = parent_of(path);
-        RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))?;
-    }
+    created.paths.push(path.to_path_buf());
+    let parent = parent_of(path);
+    RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))?;
     Ok(created)
 }
 

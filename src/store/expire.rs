@@ -48,9 +48,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`commit`](Self::commit) and [`sync`](Self::sync). Tokens that were removed
-    /// before may be removed or not after [`Error::OutcomeUnknown`](crate::Error), and are
-    /// after others.
+    /// Those of [`commit`](Self::commit) and [`sync`](Self::sync). What was removed before stays
+    /// removed, but for [`Error::OutcomeUnknown`](crate::Error), after which some of it may be
+    /// there again when the store is opened anew. After [`Error::NoSpace`](crate::Error) the
+    /// same call goes on with what is left, once there is room for the removals: room that
+    /// removed tokens took is free only when layers are made one, which takes room itself.
     ///
     /// ```
     /// use ringstore::{Batch, BlockTime, Options, Store, TokenId};

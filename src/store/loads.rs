@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::flushes::{ENTRIES, contents, put, value};
 use super::monitor::Background;
@@ -100,6 +100,8 @@ fn the_newest_wins_and_equal_times_keep_what_is_there() {
             assert_eq!(report.duplicates, report.read - stored);
             check(&store, &model);
             // Once more, there is nothing new in it.
+            assert_eq!(load(&store, &records).unwrap().stored, 0);
+            check(&store, &model);
             let before = store.stat();
             assert_eq!(load(&store, &records).unwrap().stored, 0);
             assert_eq!(store.stat().each_layer, before.each_layer);
@@ -190,6 +192,105 @@ fn what_was_removed_meanwhile_is_loaded() {
     check(&store, &expected);
 }
 
+/// The same where memory has no room for the load, so that what is not in its segment is looked
+/// for in sorted runs.
+#[test]
+fn what_was_removed_meanwhile_is_found_in_runs() {
+    let store = SimDisk::new().create_store(&Options::new().inline()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(1_000_000, 1);
+    let old: Vec<_> =
+        tokens.iter().step_by(2).map(|token| Record::new(*token, value(50))).collect();
+    load(&store, &old).unwrap();
+    let mut records: Vec<_> =
+        tokens.iter().map(|token| Record::new(*token, loaded_value(9))).collect();
+    // In an order that has nothing to do with tokens.
+    records.sort_by_key(|record| record.token.0[16..].to_vec());
+    let mut expected: Model = tokens.iter().map(|token| (*token, loaded_value(9))).collect();
+    expected.extend(old.iter().map(|record| (record.token, record.value())));
+    let removed: Vec<_> = tokens.iter().step_by(6).copied().collect();
+    expected.extend(removed.iter().map(|token| (*token, loaded_value(9))));
+    let rest = Mutex::new(removed.as_slice());
+    let removes = |progress: crate::progress::Progress| {
+        if progress.phase == Phase::Writing {
+            let mut rest = rest.lock().unwrap();
+            let (some, others) = rest.split_at(rest.len().min(20_000));
+            let mut batch = Batch::new();
+            for token in some {
+                batch.remove(*token);
+            }
+            store.commit(&batch).unwrap();
+            *rest = others;
+        }
+        ControlFlow::Continue(())
+    };
+    let options = LoadOptions::new().memory_bytes(LoadOptions::MEMORY_BYTES_MIN).progress(&removes);
+    let report = store.bulk_load(records.iter().map(|record| Ok(*record)), &options).unwrap();
+    assert!(report.spilled > 0 && rest.lock().unwrap().is_empty(), "{report:?}");
+    check(&store, &expected);
+}
+
+/// However much others commit and flush while it is installed: it ends, and what it was written
+/// for in vain is not there any more.
+#[test]
+fn it_ends_though_others_never_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(2_000, 1);
+    let model = Mutex::new((Model::new(), Random::new("never", 1)));
+    let installing = AtomicUsize::new(0);
+    let flushes = |progress: crate::progress::Progress| {
+        let (model, random) = &mut *model.lock().unwrap();
+        change(&store, model, &tokens, random, 20);
+        store.flush().unwrap();
+        installing.fetch_add(usize::from(progress.phase == Phase::Writing), Ordering::Relaxed);
+        ControlFlow::Continue(())
+    };
+    let records = load_of(&tokens, &mut Random::new("never", 2), 20);
+    let options = LoadOptions::new().progress(&flushes);
+    store.bulk_load(records.iter().map(|record| Ok(*record)), &options).unwrap();
+    // Once while it is written, and in two of three rounds.
+    assert_eq!(installing.into_inner(), 3);
+    let (mut model, _) = model.into_inner().unwrap();
+    load_last(&mut model, &records);
+    check(&store, &model);
+    let names = RealDisk::new(directory.path()).list().unwrap();
+    let segments = names.iter().filter(|name| is_segment(name)).count();
+    assert_eq!(segments as u64, store.stat().segments, "{names:?}");
+}
+
+/// What another thread commits without pause is all there, whatever moment of a load it was.
+#[test]
+fn nothing_that_others_commit_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    let tokens = KeyFamily::Uniform.generate(100_000, 1);
+    let (base, others) = tokens.split_at(1_000);
+    store.commit(&put(base, 1)).unwrap();
+    let is_over = AtomicBool::new(false);
+    let committed = std::thread::scope(|scope| {
+        let committing = scope.spawn(|| {
+            let mut committed = 0;
+            for token in others.chunks(1).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                store.commit_with(&put(token, 1), Durability::Buffered).unwrap();
+                committed += 1;
+            }
+            committed
+        });
+        for time in 2..30 {
+            let records = base.iter().map(|token| Ok(Record::new(*token, loaded_value(time))));
+            store.bulk_load(records, &LoadOptions::new()).unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        committing.join().unwrap()
+    });
+    assert!(committed > 28);
+    let mut model: Model = base.iter().map(|token| (*token, loaded_value(29))).collect();
+    model.extend(others[..committed].iter().map(|token| (*token, value(1))));
+    check(&store, &model);
+    drop(store);
+    check(&Store::open(directory.path(), &Options::new()).unwrap(), &model);
+}
+
 #[test]
 fn two_at_once() {
     let store = SimDisk::new().create_store(&Options::new().inline()).unwrap();
@@ -227,7 +328,7 @@ fn a_compaction_gives_way() {
     std::thread::scope(|scope| {
         // Who asked for it gets it in the end.
         let compacted = scope.spawn(|| store.compact(UNWATCHED));
-        while store.stat().compaction != Background::Compacting {
+        while store.writer("ask").unwrap().state().compactions_wanted == 0 {
             std::thread::yield_now();
         }
         let next_file = || {

@@ -161,13 +161,10 @@ impl Store {
     /// [`Error::AlreadyExists`] if something is there, [`Error::Locked`], [`Error::Io`].
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
-        let is_new = create_directory(path)?;
-        let created = Self::create_on(RealDisk::new(path), options);
-        if is_new && created.is_err() {
-            // Only if it is empty, and nobody else has put something into it.
-            let _ = std::fs::remove_dir(path);
-        }
-        created
+        let created = create_directory(path)?;
+        let store = Self::create_on(RealDisk::new(path), options)?;
+        created.keep();
+        Ok(store)
     }
 
     pub(crate) fn create_on(disk: impl Disk + 'static, options: &Options) -> Result<Self> {
@@ -436,7 +433,9 @@ impl Store {
     /// # Errors
     ///
     /// Those of [`flush`](Self::flush), which it begins with; [`Error::Interrupted`] if
-    /// `progress` says to stop, or the store is closed. Where it fails all is as it was.
+    /// `progress` says to stop, be it paused or not, or the store is closed;
+    /// [`Error::Unwritable`] while it is [loaded](Self::bulk_load) into, or if `progress` calls
+    /// this. Where it fails all is as it was.
     pub fn compact(&self, progress: OnProgress<'_>) -> Result<()> {
         self.writer("compact")?.compact(progress)
     }

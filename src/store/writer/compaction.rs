@@ -6,6 +6,7 @@
 //! are, and it is tried again when the next delta is flushed.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::sync::{MutexGuard, thread};
 
 const COMPACT: &str = "compact";
 
-/// Whoever waits for its turn to write looks so often whether to stop.
+/// Who waits, as it is paused or too fast, looks so often whether to go on, or to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How a compaction ended that did not fail.
@@ -90,7 +91,7 @@ impl Writer {
     pub(in crate::store) fn compact(self: &Arc<Self>, progress: OnProgress<'_>) -> Result<()> {
         self.refuse_forked(COMPACT)?;
         // What the flush would have begun in the background nobody could watch, or stop.
-        let _wanted = Wanted::new(self);
+        let _wanted = Wanted::new(self)?;
         self.flush()?;
         loop {
             let mut state = self.state();
@@ -104,6 +105,7 @@ impl Writer {
             let compaction = self.begin_compaction(&mut state)?;
             let is_last = compaction.is_of_all;
             drop(state);
+            let _watching = Watching::new(self);
             if self.run_compaction(compaction, progress)? == Ended::Done && is_last {
                 return Ok(());
             }
@@ -192,42 +194,39 @@ struct CompactionPace<'a> {
 }
 
 impl CompactionPace<'_> {
-    /// Waits as long as it is paused, unless it is to end.
-    fn wait_if_paused(&self) -> Result<()> {
-        let mut state = self.writer.state();
-        let is_held_up = |state: &State| {
-            state.is_paused && !state.is_closing && !state.is_load_waiting && state.failed.is_none()
-        };
-        while is_held_up(&state) {
-            state = self.writer.wait_for_change(state);
-        }
+    /// Whether it is paused, unless it is to end.
+    fn is_paused(&self) -> Result<bool> {
+        let state = self.writer.state();
         self.gave_way.set(state.is_load_waiting);
         if state.is_closing || state.is_load_waiting {
-            Err(Error::Interrupted)
-        } else {
-            self.writer.refuse_failed(&state, COMPACT)
+            return Err(Error::Interrupted);
         }
+        self.writer.refuse_failed(&state, COMPACT)?;
+        Ok(state.is_paused)
     }
 }
 
 impl Pace for CompactionPace<'_> {
     fn go_on(&self, done: u64, total: u64) -> Result<()> {
-        let progress = Progress { phase: Phase::Writing, done, total: Some(total) };
-        if (self.progress)(progress).is_break() {
-            return Err(Error::Interrupted);
-        }
-        self.wait_if_paused()?;
         let bytes = (done - self.done.replace(done)) * BYTES_PER_RECORD;
         let limit = self.writer.compaction_bytes_per_second;
         // As long as that takes at this rate, not to speak of what the writing itself took.
         let mut wait = limit
             .map_or(Duration::ZERO, |limit| Duration::from_secs_f64(bytes as f64 / limit as f64));
-        while !wait.is_zero() {
-            thread::sleep(wait.min(LOOK));
-            wait = wait.saturating_sub(LOOK);
-            self.wait_if_paused()?;
+        loop {
+            let progress = Progress { phase: Phase::Writing, done, total: Some(total) };
+            if (self.progress)(progress).is_break() {
+                return Err(Error::Interrupted);
+            }
+            if self.is_paused()? {
+                thread::sleep(LOOK);
+            } else if wait.is_zero() {
+                return Ok(());
+            } else {
+                thread::sleep(wait.min(LOOK));
+                wait = wait.saturating_sub(LOOK);
+            }
         }
-        Ok(())
     }
 }
 
@@ -237,9 +236,46 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
+    fn new(writer: &'a Writer) -> Result<Self> {
+        let mut state = writer.state();
+        state.refuse_watched(COMPACT, writer.disk.path())?;
+        if state.is_loading {
+            // It may be called by what watches that, and would wait for ever.
+            let (path, reason) = (writer.disk.path().to_path_buf(), "a load into it is under way");
+            return Err(Error::Unwritable { operation: COMPACT, path, reason });
+        }
+        state.compactions_wanted += 1;
+        Ok(Self { writer })
+    }
+}
+
+/// A compaction that the thread watches which asked for it.
+struct Watching<'a> {
+    writer: &'a Writer,
+}
+
+impl<'a> Watching<'a> {
     fn new(writer: &'a Writer) -> Self {
-        writer.state().compactions_wanted += 1;
+        writer.state().watched_by = Some(thread::current().id());
         Self { writer }
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.writer.state().watched_by = None;
+    }
+}
+
+impl State {
+    /// Fails where a compaction is under way that is watched by the thread that calls: it would
+    /// wait for itself.
+    pub(super) fn refuse_watched(&self, operation: &'static str, store: &Path) -> Result<()> {
+        if self.watched_by != Some(thread::current().id()) {
+            return Ok(());
+        }
+        let reason = "this thread watches a compaction of it";
+        Err(Error::Unwritable { operation, path: store.to_path_buf(), reason })
     }
 }
 

@@ -2,49 +2,45 @@
 //!
 //! They are written to a segment above the layers that there are when that begins, but for
 //! those that are no newer. These layers stay as they are until the load is there, as the
-//! kinds in its segment are true above no others. What was committed since, be it in
-//! layers of its own by now or not, is then decided anew: layers are written once more, what is
-//! in memory goes to a new log, and one manifest names all of it. Only what is in memory
-//! in the end, which is little, is decided while others wait.
+//! kinds in its segment are true above no others. What was flushed since is then decided anew
+//! above it, in layers of its own, and one manifest names all of it.
+//!
+//! That is done three times: for what was flushed while the load was written, which may be
+//! much; for what came while that was decided; and, while commits wait, for what came while
+//! that was, which is little. So it ends, however much others commit.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::compaction::free_layers;
 use super::{Flushing, State, Writer};
-use crate::compact::pace::Unhindered;
-use crate::compact::policy::{LAYERS_MAX, layers_to_leave};
+use crate::compact::pace::{Pace, Unhindered};
+use crate::compact::policy::LAYERS_MAX;
 use crate::compact::write_layer;
 use crate::delta::Delta;
 use crate::delta::compaction::Inputs;
-use crate::delta::entry::Entry;
-use crate::delta::layers::{Layers, look_below};
-use crate::delta::load::{AboveLoad, LayersAboveLoad, settled};
+use crate::delta::layers::Layers;
+use crate::delta::load::{LayersAboveLoad, settled};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::format::manifest::SegmentEntry;
 use crate::format::names::segment_name;
 use crate::load::in_order;
 use crate::load::options::{LoadOptions, LoadReport};
-use crate::load::write::InOrder;
+use crate::load::write::{Finder, InOrder};
 use crate::manifest;
+use crate::progress::Phase;
 use crate::segment::builder::SegmentIds;
 use crate::segment::layer::Layer;
 use crate::snapshot::view::View;
 use crate::sync::MutexGuard;
-use crate::token::Record;
+use crate::token::{Record, TokenId};
 
 const LOAD: &str = "load into";
 
-/// Layers below a load at the most: with it and one of what was flushed meanwhile there are no
-/// more than there may be.
-const LAYERS_BELOW: usize = LAYERS_MAX - 2;
-
-/// So few entries may be decided anew while others wait.
-const FEW_ENTRIES: usize = 1_024;
-
-/// So often what was committed meanwhile is flushed, if that is more.
-const FLUSHES: usize = 4;
+/// Layers below a load at the most: with it and the two that are decided anew above it there
+/// are no more than there may be.
+const LAYERS_BELOW: usize = LAYERS_MAX - 3;
 
 impl Writer {
     pub(in crate::store) fn load(
@@ -57,15 +53,15 @@ impl Writer {
         // However this ends, be it by a panic of the input.
         let _loading = Loading { writer: self };
         let mut records = in_order(self.disk.as_ref(), number, records, options)?;
-        let (ids, below) = self.reserve_layers(number)?;
+        let (ids, below) = self.reserve_layers(number, options)?;
         let view = View::new(&below, Vec::new())?;
         let written = records.write(ids, (view.len() > 0).then_some(&view));
         let entry = self.settle(&mut self.state(), written, &segment_name(ids.segment_id))?;
         let stored = entry.as_ref().map_or(0, |entry| entry.records);
         let bytes = entry.as_ref().map_or(0, |entry| entry.file_len);
         self.monitor.count(|written| written.load_bytes += bytes);
-        let mut load = Load { writer: self, records: &records, below, segments: Vec::new() };
-        let installed = load.install(entry);
+        let mut load = Load { writer: self, records: &mut records, options, segments: Vec::new() };
+        let installed = load.install(entry, below);
         match &installed {
             // They may have been named.
             Ok(()) | Err(Error::OutcomeUnknown { .. }) => {}
@@ -78,6 +74,7 @@ impl Writer {
     fn begin_load(&self) -> Result<u64> {
         let mut state = self.state();
         self.refuse_failed(&state, LOAD)?;
+        state.refuse_watched(LOAD, self.disk.path())?;
         if state.is_loading {
             let reason = "another load into it is under way";
             let path = self.disk.path().to_path_buf();
@@ -90,10 +87,15 @@ impl Writer {
 
     /// Waits until all is flushed and nothing is being compacted, and keeps it so. What there is
     /// then, and the number of the segment above: a larger one than all below have, as ever.
-    fn reserve_layers(self: &Arc<Self>, number: u64) -> Result<(SegmentIds, Layers)> {
+    fn reserve_layers(
+        self: &Arc<Self>,
+        number: u64,
+        options: &LoadOptions<'_>,
+    ) -> Result<(SegmentIds, Layers)> {
         self.flush()?;
         let mut state = self.state();
-        loop {
+        // Of what is flushed meanwhile there may be one layer more each time.
+        for more in 1.. {
             state.is_load_waiting = true;
             self.changed.notify_all();
             while !state.compacting.is_empty() || matches!(state.flushing, Flushing::Running) {
@@ -102,12 +104,21 @@ impl Writer {
             self.refuse_failed(&state, LOAD)?;
             state.is_load_waiting = false;
             let layers = state.delta.layers().all().count();
-            let excess = layers.saturating_sub(LAYERS_BELOW);
-            if excess == 0 {
+            if layers <= LAYERS_BELOW {
                 break;
             }
-            let left = layers_to_leave(layers);
-            state = self.take_together(state, left..left + excess + 1)?;
+            if !matches!(state.flushing, Flushing::Idle) {
+                drop(state);
+                self.flush()?;
+                state = self.state();
+                continue;
+            }
+            if layers == LAYERS_MAX {
+                state = self.take_two_together(state, options)?;
+            }
+            let layers = state.delta.layers().all().count();
+            let count = (layers.saturating_sub(LAYERS_BELOW) + more).min(layers - 1);
+            state = self.take_together(state, count, options)?;
         }
         let ids = if state.contents.next_file_id == number + 1 {
             SegmentIds { store_id: state.contents.store_id, segment_id: number }
@@ -119,23 +130,50 @@ impl Writer {
         Ok((ids, state.delta.layers().clone()))
     }
 
-    /// Makes one layer of some that are side by side.
+    /// Makes one layer of the newest two, which were flushed last. There is no room for a layer
+    /// of what would be flushed meanwhile, so that waits.
+    fn take_two_together<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        options: &LoadOptions<'_>,
+    ) -> Result<MutexGuard<'a, State>> {
+        self.set_flushing(&mut state, Flushing::Running);
+        let held_up = FlushesHeldUp { writer: self };
+        let mut state = self.take_together(state, 2, options)?;
+        std::mem::forget(held_up);
+        self.set_flushing(&mut state, Flushing::Idle);
+        Ok(state)
+    }
+
+    /// Makes one layer of so many of the newest.
     fn take_together<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        layers: Range<usize>,
+        count: usize,
+        options: &LoadOptions<'_>,
     ) -> Result<MutexGuard<'a, State>> {
         let ids = state.next_segment(self.disk.as_ref())?;
-        let inputs = state.delta.to_compact(layers);
+        let inputs = state.delta.to_compact(0..count);
         state.is_load_above = true;
         state.compacting = inputs.taken().to_vec();
         drop(state);
-        let made = self.make_and_install(inputs, ids, &Unhindered, false);
+        let made = self.make_and_install(inputs, ids, &Watched { options }, false);
         let mut state = self.state();
         state.compacting.clear();
         self.changed.notify_all();
         self.settle(&mut state, made, &segment_name(ids.segment_id))?;
         Ok(state)
+    }
+}
+
+/// Nothing is flushed. Should that end by a panic or an error, it goes on.
+struct FlushesHeldUp<'a> {
+    writer: &'a Writer,
+}
+
+impl Drop for FlushesHeldUp<'_> {
+    fn drop(&mut self) {
+        self.writer.set_flushing(&mut self.writer.state(), Flushing::Idle);
     }
 }
 
@@ -157,17 +195,46 @@ impl Drop for Loading<'_> {
     }
 }
 
+/// While this is there, commits wait.
+struct Held<'a> {
+    writer: &'a Writer,
+}
+
+impl<'a> Held<'a> {
+    fn new(writer: &'a Writer) -> Self {
+        writer.state().idle_wanted += 1;
+        Self { writer }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.writer.state().idle_wanted -= 1;
+        self.writer.changed.notify_all();
+    }
+}
+
+/// Whoever loads is told, and may stop it.
+struct Watched<'a> {
+    options: &'a LoadOptions<'a>,
+}
+
+impl Pace for Watched<'_> {
+    fn go_on(&self, done: u64, total: u64) -> Result<()> {
+        self.options.report(Phase::Writing, done, Some(total))
+    }
+}
+
 /// A load whose segment is written.
-struct Load<'a> {
+struct Load<'a, 'b> {
     writer: &'a Arc<Writer>,
-    records: &'a InOrder<'a>,
-    /// The layers that it lies above.
-    below: Layers,
+    records: &'a mut InOrder<'b>,
+    options: &'a LoadOptions<'a>,
     /// Of those that were written and are not in the store yet.
     segments: Vec<SegmentEntry>,
 }
 
-/// What was flushed meanwhile, and what is in its place above the load.
+/// What was flushed meanwhile, and what is to be in its place above the load.
 struct Flushed {
     /// Newest first.
     layers: Vec<Arc<Layer>>,
@@ -175,103 +242,122 @@ struct Flushed {
     settled: Option<(SegmentEntry, Arc<Layer>)>,
 }
 
-impl Load<'_> {
-    /// Puts the load, if there is anything of it, above what was there, and below what was
-    /// committed meanwhile.
-    fn install(&mut self, entry: Option<SegmentEntry>) -> Result<()> {
-        let writer = self.writer;
-        self.segments.extend(entry.clone());
-        let layer = entry.as_ref().map(|entry| writer.open_layer(entry)).transpose()?;
-        let layer = layer.map(Arc::new);
-        let loaded = layer.into_iter().chain(self.below.all().cloned()).collect();
-        let loaded = self.below.changed_to(loaded)?;
-        let mut flushed = Flushed { layers: Vec::new(), settled: None };
-        let mut layers = loaded.clone();
-        let mut flushes = 0;
-        loop {
-            let state = writer.unflushed(writer.state());
-            writer.refuse_failed(&state, LOAD)?;
-            let all: Vec<_> = state.delta.layers().all().cloned().collect();
-            let above = &all[..free_layers(&all, &state.compacting)];
-            let is_settled = above.len() == flushed.layers.len()
-                && above.iter().zip(&flushed.layers).all(|(a, b)| Arc::ptr_eq(a, b));
-            if !is_settled {
-                let above = above.to_vec();
-                drop(state);
-                flushed = self.settle_layers(above, &loaded)?;
-                let settled = flushed.settled.iter().map(|(_, layer)| layer);
-                layers = loaded.changed_to(settled.chain(loaded.all()).cloned().collect())?;
-            } else if state.delta.len() > FEW_ENTRIES && flushes < FLUSHES {
-                drop(state);
-                writer.flush()?;
-                flushes += 1;
-            } else {
-                return self.install_above(state, entry, &flushed, layers);
-            }
-        }
+impl Flushed {
+    fn is_of(&self, layers: &[Arc<Layer>]) -> bool {
+        self.layers.len() == layers.len()
+            && self.layers.iter().zip(layers).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// Writes what was flushed meanwhile as it is above the load.
-    fn settle_layers(&mut self, layers: Vec<Arc<Layer>>, loaded: &Layers) -> Result<Flushed> {
+    fn layer(&self) -> Option<Arc<Layer>> {
+        self.settled.as_ref().map(|(_, layer)| Arc::clone(layer))
+    }
+}
+
+impl Load<'_, '_> {
+    /// Puts the load, if there is anything of it, above what was there, and below what was
+    /// committed meanwhile.
+    fn install(&mut self, entry: Option<SegmentEntry>, below: Layers) -> Result<()> {
         let writer = self.writer;
-        let disk = writer.disk.as_ref();
-        let ids = writer.state().next_segment(disk)?;
-        let inputs = Inputs::above(self.below.base(), &[], &layers);
-        let view = View::new(loaded, Vec::new())?;
-        let load = Decided { records: self.records, below: &view };
-        let source = LayersAboveLoad { inputs: &inputs, load: &load };
-        let written = write_layer(disk, ids, &source, &Unhindered);
+        self.segments.extend(entry.clone());
+        let loaded = entry.as_ref().map(|entry| writer.open_layer(entry)).transpose()?;
+        let loaded = loaded.map(Arc::new);
+        let layers = with_newest(below, loaded.clone())?;
+        let watched = Watched { options: self.options };
+        let mut known = Known::default();
+
+        let flushed = self.flushed(true)?;
+        let early = self.settle(flushed, loaded.as_deref(), &layers, None, &watched)?;
+        let layers = with_newest(layers, early.layer())?;
+
+        writer.flush()?;
+        let flushed = self.flushed(false)?;
+        let late = self.settle(flushed, loaded.as_deref(), &layers, Some(&mut known), &watched)?;
+
+        let _held = Held::new(writer);
+        writer.flush()?;
+        let flushed = self.flushed(false)?;
+        let last = if late.is_of(&flushed) {
+            late
+        } else {
+            self.settle(flushed, loaded.as_deref(), &layers, Some(&mut known), &Unhindered)?
+        };
+        let layers = with_newest(layers, last.layer())?;
+        self.name(entry, [last, early], layers)
+    }
+
+    /// The layers that were flushed and are not kept as they are, newest first. From now on
+    /// they are, if so asked.
+    fn flushed(&self, are_kept: bool) -> Result<Vec<Arc<Layer>>> {
+        let mut state = self.writer.unflushed(self.writer.state());
+        self.writer.refuse_failed(&state, LOAD)?;
+        let all: Vec<_> = state.delta.layers().all().cloned().collect();
+        let flushed = all[..free_layers(&all, &state.compacting)].to_vec();
+        if are_kept {
+            state.compacting.splice(..0, flushed.iter().cloned());
+        }
+        Ok(flushed)
+    }
+
+    /// Writes what was flushed as it is above the load, which is the newest of layers but for
+    /// what was decided before.
+    fn settle(
+        &mut self,
+        flushed: Vec<Arc<Layer>>,
+        loaded: Option<&Layer>,
+        layers: &Layers,
+        known: Option<&mut Known>,
+        pace: &dyn Pace,
+    ) -> Result<Flushed> {
+        if flushed.is_empty() {
+            return Ok(Flushed { layers: flushed, settled: None });
+        }
+        let writer = self.writer;
+        let ids = writer.state().next_segment(writer.disk.as_ref())?;
+        let inputs = Inputs::of_layers(&flushed);
+        let below = View::new(layers, Vec::new())?;
+        let finder = self.records.finder()?;
+        let mut settling = Settling { loaded, below, finder, known };
+        let mut settle = |record: &Record, kind| settling.settle(record, kind);
+        let source = LayersAboveLoad::new(&inputs, &mut settle);
+        let written = write_layer(writer.disk.as_ref(), ids, &source, pace);
         let written = writer.settle(&mut writer.state(), written, &segment_name(ids.segment_id))?;
-        let Some((entry, _)) = written else { return Ok(Flushed { layers, settled: None }) };
+        let Some((entry, _)) = written else {
+            return Ok(Flushed { layers: flushed, settled: None });
+        };
         writer.monitor.count(|written| written.flush_bytes += entry.file_len);
         self.segments.push(entry.clone());
         let layer = Arc::new(writer.open_layer(&entry)?);
-        Ok(Flushed { layers, settled: Some((entry, layer)) })
+        Ok(Flushed { layers: flushed, settled: Some((entry, layer)) })
     }
 
-    /// Decides anew what is in memory, and names everything.
-    fn install_above(
-        &mut self,
-        mut state: MutexGuard<'_, State>,
-        entry: Option<SegmentEntry>,
-        flushed: &Flushed,
+    /// Names everything, newest first. All that was committed is flushed, and nothing is being
+    /// committed.
+    fn name(
+        &self,
+        loaded: Option<SegmentEntry>,
+        flushed: [Flushed; 2],
         layers: Layers,
     ) -> Result<()> {
         let writer = self.writer;
         let disk = writer.disk.as_ref();
-        let view = View::new(&layers, Vec::new())?;
-        let load = Decided { records: self.records, below: &view };
-        let mut entries = Vec::new();
-        for entry in state.delta.all_entries()? {
-            if let Some((record, kind)) = load.settle(&entry.record, entry.kind)? {
-                let base_position = look_below(layers.base(), &record.token)?.base_position;
-                entries.push(Entry { record, kind, base_position });
-            }
-        }
-        let delta = Delta::with_entries(layers, &entries);
-        let mut contents = manifest::next(disk, &state.contents)?;
-        let settled = flushed.settled.as_ref().map(|(entry, _)| vec![entry.clone()]);
-        let named = settled.into_iter().chain(entry.map(|entry| vec![entry]));
-        let replaced: Vec<_> = contents.layers.splice(..flushed.layers.len(), named).collect();
+        let mut state = writer.unflushed(writer.state());
+        writer.refuse_failed(&state, LOAD)?;
         let before: Vec<_> = state.delta.layers().all().cloned().collect();
-        if entries.is_empty() {
-            contents.logs.clear();
-            let named = manifest::replace(disk, &contents);
-            writer.settle(&mut state, named, "")?;
-            writer.install(&mut state, contents, delta);
-        } else {
-            writer.begin_log_in(&mut state, contents, &entries, 0, 0)?;
-            state.delta = delta;
-            // What there was to be flushed is in the log.
-            state.sealed_logs = 0;
-            writer.set_flushing(&mut state, Flushing::Idle);
-        }
+        let replaced: usize = flushed.iter().map(|flushed| flushed.layers.len()).sum();
+        let mut contents = manifest::next(disk, &state.contents)?;
+        let settled = flushed.into_iter().filter_map(|flushed| flushed.settled);
+        let named = settled.map(|(entry, _)| entry).chain(loaded).map(|entry| vec![entry]);
+        let replaced: Vec<_> = contents.layers.splice(..replaced, named).collect();
+        contents.logs.clear();
+        let named = manifest::replace(disk, &contents);
+        writer.settle(&mut state, named, "")?;
+        writer.install(&mut state, contents, Delta::new(layers));
         writer.monitor.retire(before.iter(), state.delta.layers().all());
-        let unnamed = self
-            .segments
-            .iter()
-            .filter(|entry| !state.contents.layers.iter().flatten().any(|it| it == *entry));
-        let unnamed: Vec<_> = unnamed.chain(replaced.iter().flatten()).cloned().collect();
+        let is_named = |entry: &&SegmentEntry| {
+            state.contents.layers.iter().flatten().any(|named| named == *entry)
+        };
+        let unnamed = self.segments.iter().chain(replaced.iter().flatten());
+        let unnamed: Vec<_> = unnamed.filter(|entry| !is_named(entry)).cloned().collect();
         let shown = writer.show(&mut state).unwrap_or_else(|error| {
             writer.fail(&mut state, disk.path(), std::io::Error::other(error.to_string()));
             Vec::new()
@@ -294,20 +380,50 @@ impl Load<'_> {
     }
 }
 
-/// A load's records, above what they lie on with the load.
-struct Decided<'a> {
-    records: &'a InOrder<'a>,
-    below: &'a View,
+/// Layers with a newer one, if there is any.
+fn with_newest(layers: Layers, newest: Option<Arc<Layer>>) -> Result<Layers> {
+    let Some(newest) = newest else { return Ok(layers) };
+    layers.changed_to([newest].into_iter().chain(layers.all().cloned()).collect())
 }
 
-impl AboveLoad for Decided<'_> {
-    fn settle(&self, record: &Record, kind: Kind) -> Result<Option<(Record, Kind)>> {
-        match self.records.find(&record.token)? {
-            None => Ok(Some((*record, kind))),
-            Some(loaded) => {
-                let below = self.below.get(&record.token)?.map(Record::value);
-                Ok(settled(record, kind, &loaded, below))
-            }
+/// What was found of records that are not in the load's segment.
+type Known = BTreeMap<TokenId, Option<Record>>;
+
+/// Entries that are decided anew, in the order of their tokens.
+struct Settling<'a> {
+    loaded: Option<&'a Layer>,
+    /// All below, with the load.
+    below: View,
+    finder: Finder<'a>,
+    /// For a later time that they are decided anew.
+    known: Option<&'a mut Known>,
+}
+
+impl Settling<'_> {
+    fn settle(&mut self, record: &Record, kind: Kind) -> Result<Option<(Record, Kind)>> {
+        let token = &record.token;
+        let below = self.below.get(token)?.map(Record::value);
+        let found = self.loaded.map(|loaded| loaded.find(token)).transpose()?;
+        let mut loaded = found.and_then(|found| found.record).copied();
+        // One that was no newer than what was there is not in the segment; where nothing was,
+        // there is none. It counts only if what was there is removed, or older by now.
+        if let Some(below) = below
+            && loaded.is_none()
+            && (kind == Kind::Tombstone || record.time() < below.time)
+        {
+            loaded = self.find(token)?;
         }
+        Ok(settled(record, kind, loaded.as_ref(), below))
+    }
+
+    fn find(&mut self, token: &TokenId) -> Result<Option<Record>> {
+        if let Some(known) = self.known.as_ref().and_then(|known| known.get(token)) {
+            return Ok(*known);
+        }
+        let found = self.finder.find(token)?;
+        if let Some(known) = &mut self.known {
+            known.insert(*token, found);
+        }
+        Ok(found)
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{Flushing, State, Writer, again};
 use crate::delta::Delta;
-use crate::delta::entry::Entry;
 use crate::error::{Error, Result};
 use crate::format::log::LogEntry;
 use crate::format::manifest::ManifestContents;
@@ -19,27 +18,14 @@ impl Writer {
     /// Begins a log with room for a frame, and names it in the manifest. It begins with the
     /// delta, and takes the place of all others but those of what is sealed.
     pub(super) fn begin_log(&self, state: &mut State, frame_len: usize) -> Result<()> {
-        let contents = manifest::next(self.disk.as_ref(), &state.contents)?;
+        let mut contents = manifest::next(self.disk.as_ref(), &state.contents)?;
         let entries = state.delta.entries()?;
-        self.begin_log_in(state, contents, &entries, state.sealed_logs, frame_len)
-    }
-
-    /// The same in a manifest that is to be the next one. The log begins with these entries, and
-    /// takes the place of all logs but the first ones.
-    pub(super) fn begin_log_in(
-        &self,
-        state: &mut State,
-        mut contents: ManifestContents,
-        entries: &[Entry],
-        logs_kept: usize,
-        frame_len: usize,
-    ) -> Result<()> {
         self.sync_log(state)?;
         let entries: Vec<_> = entries.iter().map(|entry| (entry.record, entry.kind)).collect();
         let room = self.log_room.max(frame_len as u64);
         let (log_id, first_sequence) = (state.contents.next_file_id, state.last_sequence + 1);
         let entry = log_for(log_id, first_sequence, random_bytes()?, entries.len(), room);
-        let dropped = contents.logs.split_off(logs_kept.min(contents.logs.len()));
+        let dropped = contents.logs.split_off(state.sealed_logs.min(contents.logs.len()));
         contents.logs.push(entry);
         let disk = self.disk.as_ref();
         let log = Log::begin(disk, contents.store_id, entry, &entries)?;

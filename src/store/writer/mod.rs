@@ -41,7 +41,7 @@ use crate::recover::Replayed;
 use crate::report;
 use crate::segment::layer::Layer;
 use crate::snapshot::view::View;
-use crate::sync::thread::JoinHandle;
+use crate::sync::thread::{JoinHandle, ThreadId};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::token::Record;
 
@@ -105,8 +105,10 @@ pub(super) struct State {
     compacting: Vec<Arc<Layer>>,
     /// The one that compacts, or that compacted last.
     compaction_thread: Option<JoinHandle<()>>,
+    /// The thread that waits for what it asked to be compacted.
+    watched_by: Option<ThreadId>,
     /// So many are about to compact, so that none is begun in the background.
-    compactions_wanted: usize,
+    pub(super) compactions_wanted: usize,
     is_paused: bool,
     /// Nothing is begun any more in the background.
     is_closing: bool,
@@ -178,6 +180,7 @@ impl Writer {
             flush_takes: Vec::new(),
             compacting: Vec::new(),
             compaction_thread: None,
+            watched_by: None,
             compactions_wanted: 0,
             is_paused: false,
             is_closing: false,
