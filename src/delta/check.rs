@@ -6,6 +6,7 @@
 
 use super::merge::{check_oldest, check_order, for_each_token};
 use super::part::Part;
+use super::ranges::TokenRange;
 use crate::error::{Damage, Error, Result};
 use crate::segment::layer::Layer;
 
@@ -35,7 +36,7 @@ pub(crate) fn check_kinds(
         checked => checked,
     };
     let mut tokens = 0u64;
-    for_each_token(parts, &mut |entries| {
+    for_each_token(parts, &TokenRange::all(None, parts).parts, &mut |entries| {
         if tokens.is_multiple_of(PROGRESS_TOKENS) {
             on_progress()?;
         }

@@ -4,13 +4,16 @@
 //! one. Where the base is among them, their entries are settled against it, and what comes
 //! of it is a base. None of that needs a lock, as nothing it reads changes.
 
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::in_order::for_each_in_order;
 use super::layers::{Layers, Outlined, outline, outlined};
-use super::merge::{OverBase, merge};
+use super::merge::{OverBase, merge_range};
 use super::outline::Outline;
 use super::part::Part;
+use super::ranges::{TokenRange, cut};
 use crate::error::Result;
 use crate::format::kinds::Kind;
 use crate::segment::layer::Layer;
@@ -27,6 +30,17 @@ pub(crate) trait LayerSource {
     /// Gives the layer's records in order, each with its kind. What comes back is for
     /// [`Inputs::made`].
     fn run(&self, visit: &mut dyn FnMut(&Record, Kind) -> Result<()>) -> Result<Vec<Outlined>>;
+}
+
+/// Records that are merged at a time by one thread.
+const RANGE_RECORDS: usize = 1 << 14;
+
+/// What a range came to: records in order, with their kinds, if they are not all fresh.
+#[derive(Default)]
+struct Merged {
+    records: Vec<Record>,
+    kinds: Vec<Kind>,
+    outlined: Vec<Outlined>,
 }
 
 /// Parts, one above the other, that become one layer.
@@ -129,20 +143,42 @@ impl LayerSource for Inputs {
     }
 
     fn run(&self, visit: &mut dyn FnMut(&Record, Kind) -> Result<()>) -> Result<Vec<Outlined>> {
+        let base = self.takes_base.then_some(self.base.as_ref());
+        let ranges = cut(base, &self.parts, RANGE_RECORDS)?;
+        let mut outlined = Vec::new();
+        let merge = |range: &TokenRange, merged: &mut Merged| self.merge_range(range, merged);
+        for_each_in_order(&ranges, &merge, &mut |merged: &mut Merged| {
+            outlined.append(&mut merged.outlined);
+            // What takes in the base is of fresh records only.
+            let kinds = merged.kinds.iter().copied().chain(iter::repeat(Kind::Fresh));
+            merged.records.iter().zip(kinds).try_for_each(|(record, kind)| visit(record, kind))
+        })?;
+        Ok(outlined)
+    }
+}
+
+impl Inputs {
+    fn merge_range(&self, range: &TokenRange, merged: &mut Merged) -> Result<()> {
+        let Merged { records, kinds, outlined: all } = merged;
+        records.clear();
+        kinds.clear();
+        all.clear();
         if self.takes_base {
-            let mut over = OverBase::new(&self.base, &self.parts);
-            let mut visit = |record: &Record| visit(record, Kind::Fresh);
-            merge(&self.base, &self.parts, &mut |entry, sources| {
+            let mut over = OverBase::new(&self.base, &self.parts, range.base.clone());
+            let mut visit = |record: &Record| {
+                records.push(*record);
+                Ok(())
+            };
+            merge_range(&self.base, &self.parts, range, &mut |entry, sources| {
                 over.push(&entry, sources, &mut visit)
             })?;
-            over.finish(&mut visit)?;
-            return Ok(Vec::new());
+            return over.finish(&mut visit);
         }
-        let mut entries = Vec::new();
-        merge(&self.base, &self.parts, &mut |entry, _| {
-            entries.push(outlined(&entry));
-            visit(&entry.record, entry.kind)
-        })?;
-        Ok(entries)
+        merge_range(&self.base, &self.parts, range, &mut |entry, _| {
+            records.push(entry.record);
+            kinds.push(entry.kind);
+            all.push(outlined(&entry));
+            Ok(())
+        })
     }
 }

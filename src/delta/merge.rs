@@ -6,9 +6,11 @@
 //! between two entries go over as they are.
 
 use std::fmt::Display;
+use std::ops::Range;
 
 use super::entry::Entry;
 use super::part::{MEMORY, Part};
+use super::ranges::TokenRange;
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::{Kind, Merged};
 use crate::segment::layer::Layer;
@@ -42,13 +44,16 @@ pub(super) struct Layered<'a> {
 }
 
 /// Gives the entries of each token, in the order of tokens: those of one together, newest
-/// first, as the parts are.
+/// first, as the parts are. Of each part those at some positions.
 pub(super) fn for_each_token<'a>(
     parts: &'a [Part],
+    positions: &[Range<usize>],
     visit: &mut dyn FnMut(&[Layered<'a>]) -> Result<()>,
 ) -> Result<()> {
-    let cursors: Result<Vec<_>> =
-        (0..).zip(parts).map(|(index, part)| Cursor::new(index, part)).collect();
+    let cursors: Result<Vec<_>> = (0..)
+        .zip(parts.iter().zip(positions))
+        .map(|(index, (part, positions))| Cursor::new(index, part, positions.clone()))
+        .collect();
     let mut cursors: Vec<_> = cursors?;
     cursors.retain(|cursor| cursor.next.is_some());
     let mut entries = Vec::with_capacity(parts.len());
@@ -80,7 +85,17 @@ pub(super) fn merge(
     parts: &[Part],
     visit: &mut dyn FnMut(Entry, Sources) -> Result<()>,
 ) -> Result<()> {
-    for_each_token(parts, &mut |entries| {
+    merge_range(base, parts, &TokenRange::all(None, parts), visit)
+}
+
+/// The same in a range.
+pub(super) fn merge_range(
+    base: &Layer,
+    parts: &[Part],
+    range: &TokenRange,
+    visit: &mut dyn FnMut(Entry, Sources) -> Result<()>,
+) -> Result<()> {
+    for_each_token(parts, &range.parts, &mut |entries| {
         let mut merged: Option<(Layered<'_>, Source)> = None;
         let mut newer: Option<&Layered<'_>> = None;
         for entry in entries {
@@ -146,13 +161,13 @@ pub(super) struct OverBase<'a> {
     base: &'a Layer,
     /// Where the entries come from.
     parts: &'a [Part],
-    /// Records of the base before this one were given.
-    position: usize,
+    /// Records of the base that were not given yet.
+    rest: Range<usize>,
 }
 
 impl<'a> OverBase<'a> {
-    pub(super) fn new(base: &'a Layer, parts: &'a [Part]) -> Self {
-        Self { base, parts, position: 0 }
+    pub(super) fn new(base: &'a Layer, parts: &'a [Part], records: Range<usize>) -> Self {
+        Self { base, parts, rest: records }
     }
 
     /// Gives all records up to the next entry's, and that.
@@ -163,10 +178,10 @@ impl<'a> OverBase<'a> {
         visit: &mut dyn FnMut(&Record) -> Result<()>,
     ) -> Result<()> {
         self.pass_to(entry.base_position, visit)?;
-        let below = self.base.record(self.position)?;
+        let below = if self.rest.is_empty() { None } else { self.base.record(self.rest.start)? };
         let is_in_base = below.is_some_and(|below| below.token == entry.record.token);
         check_oldest(self.parts, entry.kind, &entry.record.token, sources.oldest, is_in_base)?;
-        self.position += usize::from(is_in_base);
+        self.rest.start += usize::from(is_in_base);
         match entry.kind {
             Kind::Fresh | Kind::Update => visit(&entry.record),
             Kind::Tombstone => Ok(()),
@@ -175,7 +190,7 @@ impl<'a> OverBase<'a> {
 
     /// Gives the records after the last entry.
     pub(super) fn finish(mut self, visit: &mut dyn FnMut(&Record) -> Result<()>) -> Result<()> {
-        self.pass_to(self.base.len(), visit)
+        self.pass_to(self.rest.end, visit)
     }
 
     fn pass_to(
@@ -183,10 +198,11 @@ impl<'a> OverBase<'a> {
         position: usize,
         visit: &mut dyn FnMut(&Record) -> Result<()>,
     ) -> Result<()> {
-        while self.position < position {
-            let run = self.base.first_run(&(self.position..position), RUN_RECORDS)?;
+        let end = position.min(self.rest.end);
+        while self.rest.start < end {
+            let run = self.base.first_run(&(self.rest.start..end), RUN_RECORDS)?;
             run.iter().try_for_each(&mut *visit)?;
-            self.position += run.len().max(1);
+            self.rest.start += run.len().max(1);
         }
         Ok(())
     }
@@ -197,6 +213,7 @@ struct Cursor<'a> {
     index: usize,
     part: &'a Part,
     position: usize,
+    end: usize,
     /// The record there.
     next: Option<&'a Record>,
     /// Those that follow.
@@ -204,8 +221,9 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(index: usize, part: &'a Part) -> Result<Self> {
-        let mut cursor = Self { index, part, position: 0, next: None, run: &[] };
+    fn new(index: usize, part: &'a Part, positions: Range<usize>) -> Result<Self> {
+        let Range { start: position, end } = positions;
+        let mut cursor = Self { index, part, position, end, next: None, run: &[] };
         cursor.take()?;
         Ok(cursor)
     }
@@ -217,7 +235,7 @@ impl<'a> Cursor<'a> {
 
     fn take(&mut self) -> Result<()> {
         if self.run.is_empty() {
-            self.run = self.part.first_run(&(self.position..self.part.len()), RUN_RECORDS)?;
+            self.run = self.part.first_run(&(self.position..self.end), RUN_RECORDS)?;
         }
         self.next = self.run.split_off_first();
         Ok(())

@@ -17,11 +17,13 @@ pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod filter;
 pub(crate) mod image;
+mod in_order;
 pub(crate) mod layers;
 pub(crate) mod load;
 mod merge;
 pub(crate) mod outline;
 pub(crate) mod part;
+mod ranges;
 mod suffixes;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::merge::{OverBase, merge_range};
 use super::part::{Part, newest};
 use super::*;
 use crate::testing::keys::KeyFamily;
@@ -236,4 +237,66 @@ fn entries_that_cannot_follow_one_another_are_refused() {
     let parts = [newer, older].map(|layer| Part::Layer(Arc::new(layer), None));
     let merged = merged(delta.base(), &parts);
     assert!(matches!(merged, Err(crate::error::Error::Damaged(_))));
+}
+
+/// What parts come to in ranges of about so many records, with the base below or not; and how
+/// many records and entries the ranges have.
+fn merged_in_ranges(
+    base: &Layer,
+    parts: &[Part],
+    takes_base: bool,
+    records: usize,
+) -> (Vec<(Record, Kind)>, usize) {
+    let (mut merged, mut all) = (Vec::new(), 0);
+    for range in ranges::cut(takes_base.then_some(base), parts, records).unwrap() {
+        all += range.base.len() + range.parts.iter().map(Range::len).sum::<usize>();
+        let mut over = OverBase::new(base, parts, range.base.clone());
+        let mut visit = |record: &Record| {
+            merged.push((*record, Kind::Fresh));
+            Ok(())
+        };
+        if takes_base {
+            let mut push = |entry, sources| over.push(&entry, sources, &mut visit);
+            merge_range(base, parts, &range, &mut push).unwrap();
+            over.finish(&mut visit).unwrap();
+        } else {
+            let mut push = |entry: Entry, _| {
+                merged.push((entry.record, entry.kind));
+                Ok(())
+            };
+            merge_range(base, parts, &range, &mut push).unwrap();
+        }
+    }
+    (merged, all)
+}
+
+/// What all come to, they come to range by range, be that one of a few records.
+#[test]
+fn ranges_come_to_what_all_come_to() {
+    for family in KeyFamily::ALL {
+        let tokens = family.generate(3_000, 1);
+        let below: Vec<_> = tokens.iter().copied().step_by(2).collect();
+        let mut delta = delta_over(&below);
+        let mut model: Model = below.into_iter().map(|token| (token, 0)).collect();
+        let mut random = Random::new("ranges", 1);
+        for time in 1..4_000 {
+            let value = (random.below(3) > 0).then_some(time);
+            change_both(&mut delta, &mut model, *random.pick(&tokens), value);
+            if time % 500 == 0 {
+                delta.freeze();
+            }
+        }
+        let (base, parts) = (Arc::clone(delta.base()), delta.freeze());
+        assert!(parts.len() > 1 || tokens.len() < 1_000, "{family:?}");
+        for takes_base in [true, false] {
+            let whole = merged_in_ranges(&base, &parts, takes_base, usize::MAX);
+            for records in [1, 2, 7, 100, 2_000] {
+                let merged = merged_in_ranges(&base, &parts, takes_base, records);
+                assert!(merged == whole, "{family:?} {records}");
+            }
+            let expected = model.iter().map(|(token, time)| record(*token, *time));
+            let found = whole.0.into_iter().map(|(record, _)| record);
+            assert!(!takes_base || found.eq(expected), "{family:?}");
+        }
+    }
 }
