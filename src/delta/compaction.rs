@@ -177,7 +177,10 @@ impl Inputs {
         merge_range(&self.base, &self.parts, range, &mut |entry, _| {
             records.push(entry.record);
             kinds.push(entry.kind);
-            all.push(outlined(&entry));
+            // Above nothing, no entry has a place.
+            if self.base.len() > 0 {
+                all.push(outlined(&entry));
+            }
             Ok(())
         })
     }

@@ -1,12 +1,15 @@
 //! Making things on all cores that are used in order by one thread.
 //!
-//! As many as there are threads are made at a time, while those before are used. They are made
+//! As many as there are cores are made at a time, while those before are used. They are made
 //! in the same few places again and again: memory that one thread gives back is not always what
 //! another one gets.
+//!
+//! Threads of its own make them, and none of a pool that others have threads in, too: commits
+//! wait for what is done here, and may be made by all threads of such a pool.
 
-use rayon::prelude::*;
+use std::{panic, thread};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// No more are made at a time, as one thread uses them.
 const PLACES_MAX: usize = 8;
@@ -24,30 +27,36 @@ pub(super) fn for_each_in_order<I: Sync, T: Default + Send>(
         make(input, &mut made)?;
         return consume(&mut made);
     }
-    let make_all = |inputs: &[I], places: &mut Vec<T>| {
-        places.resize_with(inputs.len(), T::default);
-        places.par_iter_mut().zip(inputs).try_for_each(|(place, input)| make(input, place))
-    };
-    let mut waves = inputs.chunks(rayon::current_num_threads().clamp(1, PLACES_MAX));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut waves = inputs.chunks(cores.min(PLACES_MAX));
     let (mut ready, mut next) = (Vec::new(), Vec::new());
-    let mut made = waves.next().map_or(Ok(()), |inputs| make_all(inputs, &mut ready));
-    while !ready.is_empty() {
-        made?;
-        made = Ok(());
-        let inputs = waves.next().unwrap_or_default();
-        rayon::in_place_scope(|scope| {
-            scope.spawn(|_| made = make_all(inputs, &mut next));
-            ready.iter_mut().try_for_each(&mut *consume)
+    let mut made = Ok(());
+    loop {
+        let wave = waves.next().unwrap_or_default();
+        next.resize_with(wave.len(), T::default);
+        made = thread::scope(|scope| {
+            let makers: Vec<_> = wave
+                .iter()
+                .zip(&mut next)
+                .map(|(input, place)| scope.spawn(move || make(input, place)))
+                .collect();
+            made?;
+            ready.iter_mut().try_for_each(&mut *consume)?;
+            let results = makers.into_iter().map(|maker| {
+                maker.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+            });
+            Ok::<_, Error>(results.collect::<Result<()>>())
         })?;
+        if next.is_empty() {
+            return Ok(());
+        }
         std::mem::swap(&mut ready, &mut next);
     }
-    made
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     fn failing_at(at: usize, is_made: bool, inputs: &[usize]) -> (Result<()>, Vec<usize>) {
         let check = |input: usize, fails: bool| {

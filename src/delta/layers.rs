@@ -8,14 +8,14 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::slice;
 use std::sync::Arc;
-
-use rayon::prelude::*;
 
 use super::entry::{Entry, LookedUp, Newest};
 use super::filter::Filter;
+use super::in_order::for_each_in_order;
 use super::merge::merge;
-use super::outline::Outline;
+use super::outline::{Outline, OutlineBuilder};
 use super::part::{MEMORY, Part};
 use super::union::{Source, Union};
 use crate::error::{Error, Result};
@@ -35,9 +35,8 @@ const OUTLINE_BASE_PARTS: usize = 2;
 /// Layers are read as one, fifteen bytes an entry, unless they have more than this part.
 const UNION_BASE_PARTS: usize = 8;
 
-/// Entries that one thread looks for in the base at a time, and how many threads may.
+/// Entries that one thread looks for in the base at a time.
 const CHUNK_ENTRIES: usize = 1 << 14;
-const CHUNKS: usize = 64;
 
 /// Layers, the bottom one apart.
 #[derive(Clone, Debug)]
@@ -72,6 +71,18 @@ impl Layers {
         }
         layers.pop();
         self.with_upper(layers, None)
+    }
+
+    /// The same with a newer one above, which is read by itself until layers change again: so this
+    /// takes a lookup in the bottom layer for each entry of that one, and no more.
+    pub(crate) fn with_newest(&self, newest: Arc<Layer>) -> Result<Self> {
+        if self.base.len() == 0 {
+            return self.changed_to([newest].into_iter().chain(self.all().cloned()).collect());
+        }
+        let newest = self.outlined(&Part::Layer(newest, None))?;
+        let above = |parts: &[Part]| [slice::from_ref(&newest), parts].concat();
+        let (upper, read) = (above(&self.upper), above(&self.read));
+        Ok(Self { upper, read, ..self.clone() })
     }
 
     /// The same, with some that are side by side exchanged for one, or for nothing.
@@ -192,31 +203,25 @@ pub(crate) fn look_below(base: &Layer, token: &TokenId) -> Result<LookedUp> {
 /// The outline of a part, unless that is too large to have one. The filter is told of its
 /// entries.
 fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<Outline>>> {
-    let chunk = |start: &usize| -> Result<Vec<Outlined>> {
-        let entries = outlined_in(base, part, *start..(start + CHUNK_ENTRIES).min(part.len()))?;
-        for (base_position, suffix, _) in &entries {
+    let starts: Vec<_> = (0..part.len()).step_by(CHUNK_ENTRIES).collect();
+    let look_up = |start: &usize, entries: &mut Vec<Outlined>| {
+        let end = (start + CHUNK_ENTRIES).min(part.len());
+        *entries = outlined_in(base, part, *start..end)?;
+        for (base_position, suffix, _) in entries {
             filter.insert(*suffix, *base_position);
         }
-        Ok(entries)
+        Ok(())
     };
-    let starts: Vec<_> = (0..part.len()).step_by(CHUNK_ENTRIES).collect();
-    let mut failed = None;
-    let mut entries = starts
-        .chunks(CHUNKS)
-        .map_while(|starts| {
-            let chunks: Result<Vec<_>> = starts.par_iter().map(chunk).collect();
-            chunks.map_err(|error| failed = Some(error)).ok()
-        })
-        .flatten()
-        .flatten();
-    let has_outline = has_outline(base, part.len());
-    let outline = has_outline.then(|| Outline::new(base.len(), &mut entries)).flatten();
-    // The filter is told of those, too, that have none.
-    entries.for_each(drop);
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(outline.map(Arc::new)),
-    }
+    let mut outline = has_outline(base, part.len()).then(|| OutlineBuilder::new(base.len()));
+    for_each_in_order(&starts, &look_up, &mut |entries: &mut Vec<Outlined>| {
+        if let Some(outline) = &mut outline {
+            for entry in entries.iter() {
+                outline.push(*entry);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(outline.and_then(OutlineBuilder::finish).map(Arc::new))
 }
 
 fn outlined_in(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result<Vec<Outlined>> {

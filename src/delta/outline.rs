@@ -30,36 +30,54 @@ pub(crate) struct Outline {
     scale: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     base_position: u32,
     /// By how many tokens this entry and those before change the number of tokens.
     tokens_through: i32,
 }
 
-impl Outline {
-    /// The outline of entries in order, of each its base position, suffix and kind;
-    /// `None` for numbers that are too large for it.
-    pub(crate) fn new(
-        base_len: usize,
-        all: impl Iterator<Item = (usize, u16, Kind)>,
-    ) -> Option<Self> {
-        if base_len >= u32::MAX as usize {
-            return None;
-        }
-        let mut entries: Vec<Entry> = Vec::with_capacity(all.size_hint().0);
-        let mut suffixes = Vec::with_capacity(all.size_hint().0);
-        let (mut last, mut tokens_through) = (0, 0i32);
-        for (base_position, suffix, kind) in all {
-            tokens_through = tokens_through.checked_add(match kind {
-                Kind::Fresh => 1,
-                Kind::Update => 0,
-                Kind::Tombstone => -1,
-            })?;
+/// An outline being made of entries in order.
+#[derive(Debug)]
+pub(super) struct OutlineBuilder {
+    base_len: usize,
+    entries: Vec<Entry>,
+    suffixes: Vec<u16>,
+    /// Numbers are too large for an outline.
+    is_beyond: bool,
+}
+
+impl OutlineBuilder {
+    pub(super) fn new(base_len: usize) -> Self {
+        let is_beyond = base_len >= u32::MAX as usize;
+        Self { base_len, entries: Vec::new(), suffixes: Vec::new(), is_beyond }
+    }
+
+    /// Adds an entry: its base position, suffix and kind.
+    pub(super) fn push(&mut self, (base_position, suffix, kind): (usize, u16, Kind)) {
+        let last = self.entries.last().copied().unwrap_or_default();
+        let change = match kind {
+            Kind::Fresh => 1,
+            Kind::Update => 0,
+            Kind::Tombstone => -1,
+        };
+        let Some(tokens_through) = last.tokens_through.checked_add(change) else {
+            self.is_beyond = true;
+            return;
+        };
+        if !self.is_beyond {
             // Ascending whatever was read.
-            last = last.max(base_position.min(base_len) as u32);
-            entries.push(Entry { base_position: last, tokens_through });
-            suffixes.push(suffix);
+            let base_position = last.base_position.max(base_position.min(self.base_len) as u32);
+            self.entries.push(Entry { base_position, tokens_through });
+            self.suffixes.push(suffix);
+        }
+    }
+
+    /// `None` for numbers that are too large for it.
+    pub(super) fn finish(self) -> Option<Outline> {
+        let Self { base_len, entries, suffixes, is_beyond } = self;
+        if is_beyond {
+            return None;
         }
         let positions = base_len + 1;
         let row_count = (entries.len() / ROW_ENTRIES + 1).min(positions);
@@ -72,7 +90,22 @@ impl Outline {
             }
         }
         rows.resize(row_count + 1, u32::try_from(entries.len()).ok()?);
-        Some(Self { entries, suffixes, rows, scale })
+        Some(Outline { entries, suffixes, rows, scale })
+    }
+}
+
+impl Outline {
+    /// The outline of entries in order, of each its base position, suffix and kind;
+    /// `None` for numbers that are too large for it.
+    pub(crate) fn new(
+        base_len: usize,
+        all: impl Iterator<Item = (usize, u16, Kind)>,
+    ) -> Option<Self> {
+        let mut outline = OutlineBuilder::new(base_len);
+        outline.entries.reserve(all.size_hint().0);
+        outline.suffixes.reserve(all.size_hint().0);
+        all.for_each(|entry| outline.push(entry));
+        outline.finish()
     }
 
     #[inline]

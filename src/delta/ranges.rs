@@ -25,6 +25,24 @@ impl TokenRange {
         self.base.len() + self.parts.iter().map(Range::len).sum::<usize>()
     }
 
+    /// The token in the middle of what has the most records; `None` where nothing has two.
+    fn middle(&self, base: Option<&Layer>, parts: &[Part]) -> Result<Option<TokenId>> {
+        let middle = |range: &Range<usize>| range.start + range.len() / 2;
+        let (longest, of_part) = self.parts.iter().zip(parts).fold(
+            (&self.base, None),
+            |(longest, of), (range, part)| {
+                if range.len() > longest.len() { (range, Some(part)) } else { (longest, of) }
+            },
+        );
+        let record = match (of_part, base) {
+            _ if longest.len() < 2 => None,
+            (Some(part), _) => part.record(middle(longest))?,
+            (None, Some(base)) => base.record(middle(longest))?,
+            (None, None) => None,
+        };
+        Ok(record.map(|record| record.token))
+    }
+
     /// Splits it where a token would be: what has smaller ones, and the others.
     fn split(self, base: Option<&Layer>, parts: &[Part], token: &TokenId) -> Result<(Self, Self)> {
         let cut = |range: Range<usize>, position: usize| {
@@ -44,30 +62,25 @@ impl TokenRange {
     }
 }
 
-/// Cuts all into ranges of about so many records, if tokens are spread alike; in the order of
-/// tokens.
+/// Cuts all into ranges of no more than so many records, in the order of tokens, however
+/// differently these are spread in each part.
 ///
 /// Takes a lookup in each part for each range.
 pub(super) fn cut(base: Option<&Layer>, parts: &[Part], records: usize) -> Result<Vec<TokenRange>> {
-    let mut rest = TokenRange::all(base, parts);
-    // The largest says where.
-    let largest = parts.iter().max_by_key(|part| part.len());
-    let base_len = base.map_or(0, Layer::len);
-    let guide_len = base_len.max(largest.map_or(0, Part::len));
-    let token_at = |position| match (base, largest) {
-        (Some(base), _) if base_len == guide_len => base.record(position),
-        (_, Some(largest)) => largest.record(position),
-        _ => Ok(None),
-    };
-    let ranges = rest.records().div_ceil(records).max(1);
-    let step = guide_len.div_ceil(ranges).max(1);
-    let mut all = Vec::with_capacity(ranges);
-    for position in (step..guide_len).step_by(step) {
-        let Some(record) = token_at(position)? else { break };
-        let (below, above) = rest.split(base, parts, &record.token)?;
-        all.push(below);
-        rest = above;
+    let (mut all, mut rest) = (Vec::new(), vec![TokenRange::all(base, parts)]);
+    while let Some(range) = rest.pop() {
+        match range.middle(base, parts)? {
+            Some(token) if range.records() > records => {
+                let (below, above) = range.split(base, parts, &token)?;
+                if below.records() == 0 || above.records() == 0 {
+                    // Out of order: merging it will say so.
+                    all.extend([below, above]);
+                } else {
+                    rest.extend([above, below]);
+                }
+            }
+            _ => all.push(range),
+        }
     }
-    all.push(rest);
     Ok(all)
 }

@@ -300,3 +300,80 @@ fn ranges_come_to_what_all_come_to() {
         }
     }
 }
+
+/// However tokens are spread, what one thread holds in memory at a time is bounded.
+#[test]
+fn no_range_is_much_larger_than_asked_for() {
+    use super::ranges::cut;
+    // A base of random tokens, and a layer of 64-bit ids, all of which are before the base's first.
+    let base: Vec<_> = KeyFamily::Uniform.generate(200_000, 1);
+    let base: Vec<_> = base.iter().map(|token| entry(record(*token, 0), Kind::Fresh)).collect();
+    let base = memory_layer(&base).unwrap().unwrap();
+    let upper: Vec<_> =
+        (0..199_000_u64).map(|id| entry(record(id.into(), 1), Kind::Fresh)).collect();
+    let upper = Part::Layer(Arc::new(memory_layer(&upper).unwrap().unwrap()), None);
+    let ranges = cut(Some(&base), &[upper], 1_000).unwrap();
+    let lens = ranges.iter().map(|range| range.base.len() + range.parts[0].len());
+    let largest = lens.max().unwrap();
+    assert!(largest <= 10_000, "{largest} records in one of {} ranges", ranges.len());
+}
+
+/// All parts' ranges together are all of them, in order, whatever they hold.
+#[test]
+fn ranges_are_all_there_is() {
+    use super::ranges::{TokenRange, cut};
+    let mut random = Random::new("ranges", 1);
+    let edge = |byte| TokenId([byte; 32]);
+    for family in KeyFamily::ALL {
+        for parts in 0..4 {
+            let mut all = family.generate(3_000, 1);
+            all.extend([edge(0), edge(255)]);
+            all.sort();
+            all.dedup();
+            let layer = |random: &mut Random, share: u64| {
+                let entries: Vec<_> = all
+                    .iter()
+                    .filter(|_| random.below(share) == 0)
+                    .map(|token| entry(record(*token, 0), Kind::Fresh))
+                    .collect();
+                memory_layer(&entries).unwrap().unwrap_or_default()
+            };
+            let base = layer(&mut random, 2);
+            let parts: Vec<_> = (0..parts)
+                .map(|n| Part::Layer(Arc::new(layer(&mut random, 1 + 20 * n)), None))
+                .collect();
+            for records in [1, 7, 100, 100_000] {
+                for base in [None, Some(&base)] {
+                    let ranges = cut(base, &parts, records).unwrap();
+                    let whole = TokenRange::all(base, &parts);
+                    let mut at = TokenRange::all(base, &parts);
+                    at.base.end = 0;
+                    at.parts.iter_mut().for_each(|part| part.end = 0);
+                    let mut last: Option<TokenId> = None;
+                    for range in &ranges {
+                        assert_eq!(range.base.start, at.base.end);
+                        at.base.end = range.base.end;
+                        let mut tokens = Vec::new();
+                        if let Some(base) = base {
+                            tokens.extend(
+                                range.base.clone().map(|p| base.record(p).unwrap().unwrap().token),
+                            );
+                        }
+                        for (n, part) in range.parts.iter().enumerate() {
+                            assert_eq!(part.start, at.parts[n].end);
+                            at.parts[n].end = part.end;
+                            tokens.extend(
+                                part.clone().map(|p| parts[n].record(p).unwrap().unwrap().token),
+                            );
+                        }
+                        if let (Some(last), Some(min)) = (last, tokens.iter().min()) {
+                            assert!(last < *min);
+                        }
+                        last = tokens.iter().max().copied().or(last);
+                    }
+                    assert!(at == whole, "{family:?}");
+                }
+            }
+        }
+    }
+}

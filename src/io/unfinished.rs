@@ -13,8 +13,8 @@ impl<'a> Unfinished<'a> {
         Self { disk, names }
     }
 
-    pub(crate) fn add(&mut self, name: String) {
-        self.names.push(name);
+    pub(crate) fn extend(&mut self, names: impl IntoIterator<Item = String>) {
+        self.names.extend(names);
     }
 
     /// These are removed before those that there are.

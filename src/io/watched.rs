@@ -12,6 +12,9 @@ use super::disk::RealDisk;
 use super::map::Bytes;
 use super::{Disk, DiskFile};
 
+/// Is told what is about to be done.
+type Hook = dyn Fn(&str) + Send + Sync;
+
 /// What was done, and what is to fail.
 #[derive(Default)]
 pub(crate) struct Watch {
@@ -22,10 +25,16 @@ pub(crate) struct Watch {
     pub(crate) no_room_for: Option<&'static str>,
     /// Of the file of this name, these bytes cannot be read.
     pub(crate) unreadable: Option<(String, Range<u64>)>,
+    /// Is told of each call before it is made.
+    pub(crate) before: Option<Arc<Hook>>,
 }
 
 impl Watch {
     fn call(watch: &Mutex<Self>, what: String) -> io::Result<()> {
+        let before = watch.lock().unwrap().before.clone();
+        if let Some(before) = before {
+            before(&what);
+        }
         let mut watch = watch.lock().unwrap();
         if watch.no_room_for.is_some_and(|end| what.ends_with(end)) {
             return Err(io::ErrorKind::StorageFull.into());

@@ -175,3 +175,59 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::disk::RealDisk;
+    use crate::testing::random::Random;
+    use crate::token::BlockTime;
+
+    /// From wherever to wherever, in runs and buffers of all lengths.
+    #[test]
+    fn seeking_finds_the_first_that_is_no_smaller() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = RealDisk::new(directory.path());
+        let mut random = Random::new("seek", 1);
+        for gap in [1_u64, 2, 7] {
+            for len in [1_usize, 2, 3, 255, 256, 257, 511, 512, 513, 1_000] {
+                let records: Vec<_> = (0..len as u64)
+                    .map(|n| Record::new((10 + gap * n).into(), BlockTime::new(1.into(), n)))
+                    .collect();
+                let mut writer = RunsWriter::new(&disk).unwrap();
+                writer.push(&records).unwrap();
+                let run = writer.run_from(0, (records[0].token, records[len - 1].token));
+                // Another run behind it, that must not be read.
+                writer.push(&[Record::new(0.into(), BlockTime::default()); 3]).unwrap();
+                for buffer in [1, 2, 3, 255, 256, 257, 600] {
+                    let mut memory = vec![Record::zeroed(); buffer];
+                    for round in 0..30 {
+                        let mut cursor = Cursor::new(&run, &mut memory).unwrap();
+                        let mut token = 0;
+                        let stride = [1, 3, 100, 1_000, 10_000][round % 5];
+                        for _ in 0..300 {
+                            let id = TokenId::from(token);
+                            cursor.seek(&id).unwrap();
+                            let place = records.partition_point(|it| it.token < id);
+                            assert_eq!(
+                                cursor.record(),
+                                records.get(place),
+                                "{len} {buffer} {token}"
+                            );
+                            token += random.below(stride);
+                        }
+                    }
+                    let mut cursor = Cursor::new(&run, &mut memory).unwrap();
+                    for record in &records {
+                        cursor.seek(&record.token).unwrap();
+                        assert_eq!(cursor.record(), Some(record));
+                    }
+                    cursor.seek(&TokenId([0xff; 32])).unwrap();
+                    assert_eq!(cursor.record(), None);
+                    cursor.seek(&TokenId([0xff; 32])).unwrap();
+                    assert_eq!(cursor.record(), None);
+                }
+            }
+        }
+    }
+}

@@ -95,7 +95,7 @@ impl InOrder<'_> {
         let Some(entry) = self.write_segment(ids, below)? else { return Ok(None) };
         let Load { disk, name, .. } = &self.load;
         let (path, segment) = (disk.path_of(name), segment_name(ids.segment_id));
-        self.unfinished.add(segment.clone());
+        self.unfinished.extend([segment.clone()]);
         disk.rename(name, &segment).map_err(Error::io("rename", &path))?;
         sync_names(*disk)?;
         self.unfinished.keep();

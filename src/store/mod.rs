@@ -22,6 +22,8 @@ mod layers;
 #[cfg(test)]
 mod lies;
 #[cfg(test)]
+mod load_neighbours;
+#[cfg(test)]
 mod loads;
 pub(crate) mod monitor;
 mod published;

@@ -263,7 +263,9 @@ impl<'a> Watching<'a> {
 
 impl Drop for Watching<'_> {
     fn drop(&mut self) {
-        self.writer.state().watched_by = None;
+        let mut state = self.writer.state();
+        // Another one may have begun by now.
+        state.watched_by = state.watched_by.filter(|other| *other != thread::current().id());
     }
 }
 

@@ -161,7 +161,11 @@ impl Writer {
         let upper = state.delta.layers().upper().len();
         let (free, others) = lens.split_at(free_layers(&layers, &state.compacting).min(upper));
         let entries = state.delta.sealed_len() as u64;
-        let count = layers_to_take(entries, free, others.len(), RECORDS_MAX);
+        // Where nothing is written, no layer comes.
+        let count = match entries {
+            0 => 0,
+            _ => layers_to_take(entries, free, others.len(), RECORDS_MAX),
+        };
         let inputs = state.delta.to_flush(count);
         state.flush_takes = inputs.taken().to_vec();
         Ok((inputs, ids))

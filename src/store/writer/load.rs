@@ -6,8 +6,8 @@
 //! above it, in layers of its own, and one manifest names all of it.
 //!
 //! That is done three times: for what was flushed while the load was written, which may be
-//! much; for what came while that was decided; and, while commits wait, for what came while
-//! that was, which is little. So it ends, however much others commit.
+//! much; for what came while that was decided; and, while commits wait, once more for that
+//! with what came meanwhile, which both are little. So it ends, however much others commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
 use crate::format::manifest::SegmentEntry;
 use crate::format::names::segment_name;
+use crate::io::unfinished::Unfinished;
 use crate::load::in_order;
 use crate::load::options::{LoadOptions, LoadReport};
 use crate::load::write::{Finder, InOrder};
@@ -60,14 +61,15 @@ impl Writer {
         let stored = entry.as_ref().map_or(0, |entry| entry.records);
         let bytes = entry.as_ref().map_or(0, |entry| entry.file_len);
         self.monitor.count(|written| written.load_bytes += bytes);
-        let mut load = Load { writer: self, records: &mut records, options, segments: Vec::new() };
-        let installed = load.install(entry, below);
-        match &installed {
-            // They may have been named.
-            Ok(()) | Err(Error::OutcomeUnknown { .. }) => {}
-            Err(_) => load.remove(),
+        let unfinished = Unfinished::new(self.disk.as_ref(), Vec::new());
+        let mut load =
+            Load { writer: self, records: &mut records, options, unfinished, written: Vec::new() };
+        let installed = load.install(entry.as_ref(), below);
+        if let Ok(()) | Err(Error::OutcomeUnknown { .. }) = &installed {
+            // They are named, or may be.
+            load.unfinished.keep();
         }
-        installed.map(|()| records.report(stored))
+        installed.map(|()| load.records.report(stored))
     }
 
     /// Makes sure that a load may begin, and gives it a number for its file.
@@ -114,11 +116,11 @@ impl Writer {
                 continue;
             }
             if layers == LAYERS_MAX {
-                state = self.take_two_together(state, options)?;
+                state = self.take_two_together(state)?;
             }
             let layers = state.delta.layers().all().count();
             let count = (layers.saturating_sub(LAYERS_BELOW) + more).min(layers - 1);
-            state = self.take_together(state, count, options)?;
+            state = self.take_together(state, count, &Watched { options })?;
         }
         let ids = if state.contents.next_file_id == number + 1 {
             SegmentIds { store_id: state.contents.store_id, segment_id: number }
@@ -135,11 +137,11 @@ impl Writer {
     fn take_two_together<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        options: &LoadOptions<'_>,
     ) -> Result<MutexGuard<'a, State>> {
         self.set_flushing(&mut state, Flushing::Running);
         let held_up = FlushesHeldUp { writer: self };
-        let mut state = self.take_together(state, 2, options)?;
+        // Whoever watches the load may flush, and would wait for this.
+        let mut state = self.take_together(state, 2, &Unhindered)?;
         std::mem::forget(held_up);
         self.set_flushing(&mut state, Flushing::Idle);
         Ok(state)
@@ -150,14 +152,14 @@ impl Writer {
         &'a self,
         mut state: MutexGuard<'a, State>,
         count: usize,
-        options: &LoadOptions<'_>,
+        pace: &dyn Pace,
     ) -> Result<MutexGuard<'a, State>> {
         let ids = state.next_segment(self.disk.as_ref())?;
         let inputs = state.delta.to_compact(0..count);
         state.is_load_above = true;
         state.compacting = inputs.taken().to_vec();
         drop(state);
-        let made = self.make_and_install(inputs, ids, &Watched { options }, false);
+        let made = self.make_and_install(inputs, ids, pace, false);
         let mut state = self.state();
         state.compacting.clear();
         self.changed.notify_all();
@@ -230,8 +232,9 @@ struct Load<'a, 'b> {
     writer: &'a Arc<Writer>,
     records: &'a mut InOrder<'b>,
     options: &'a LoadOptions<'a>,
-    /// Of those that were written and are not in the store yet.
-    segments: Vec<SegmentEntry>,
+    /// All segments that were written.
+    written: Vec<SegmentEntry>,
+    unfinished: Unfinished<'a>,
 }
 
 /// What was flushed meanwhile, and what is to be in its place above the load.
@@ -256,10 +259,10 @@ impl Flushed {
 impl Load<'_, '_> {
     /// Puts the load, if there is anything of it, above what was there, and below what was
     /// committed meanwhile.
-    fn install(&mut self, entry: Option<SegmentEntry>, below: Layers) -> Result<()> {
+    fn install(&mut self, entry: Option<&SegmentEntry>, below: Layers) -> Result<()> {
         let writer = self.writer;
-        self.segments.extend(entry.clone());
-        let loaded = entry.as_ref().map(|entry| writer.open_layer(entry)).transpose()?;
+        self.note(entry);
+        let loaded = entry.map(|entry| writer.open_layer(entry)).transpose()?;
         let loaded = loaded.map(Arc::new);
         let layers = with_newest(below, loaded.clone())?;
         let watched = Watched { options: self.options };
@@ -274,15 +277,29 @@ impl Load<'_, '_> {
         let late = self.settle(flushed, loaded.as_deref(), &layers, Some(&mut known), &watched)?;
 
         let _held = Held::new(writer);
-        writer.flush()?;
-        let flushed = self.flushed(false)?;
-        let last = if late.is_of(&flushed) {
-            late
-        } else {
-            self.settle(flushed, loaded.as_deref(), &layers, Some(&mut known), &Unhindered)?
-        };
-        let layers = with_newest(layers, last.layer())?;
-        self.name(entry, [last, early], layers)
+        let mut last = late;
+        loop {
+            writer.flush()?;
+            let flushed = self.flushed(false)?;
+            if !last.is_of(&flushed) {
+                let known = Some(&mut known);
+                last = self.settle(flushed, loaded.as_deref(), &layers, known, &Unhindered)?;
+            }
+            let layers = match last.layer() {
+                Some(newest) => layers.with_newest(newest)?,
+                None => layers.clone(),
+            };
+            // There is nothing left to be flushed, but whoever does may take layers together.
+            if self.name(entry, [&last, &early], layers)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A segment was written, and nobody names it yet.
+    fn note(&mut self, entry: Option<&SegmentEntry>) {
+        self.written.extend(entry.cloned());
+        self.unfinished.extend(entry.map(|entry| segment_name(entry.segment_id)));
     }
 
     /// The layers that were flushed and are not kept as they are, newest first. From now on
@@ -325,28 +342,33 @@ impl Load<'_, '_> {
             return Ok(Flushed { layers: flushed, settled: None });
         };
         writer.monitor.count(|written| written.flush_bytes += entry.file_len);
-        self.segments.push(entry.clone());
+        self.note(Some(&entry));
         let layer = Arc::new(writer.open_layer(&entry)?);
         Ok(Flushed { layers: flushed, settled: Some((entry, layer)) })
     }
 
-    /// Names everything, newest first. All that was committed is flushed, and nothing is being
-    /// committed.
+    /// Names everything, newest first, if what was flushed is what was decided anew, and there is
+    /// nothing else; whether it is.
     fn name(
         &self,
-        loaded: Option<SegmentEntry>,
-        flushed: [Flushed; 2],
+        loaded: Option<&SegmentEntry>,
+        flushed: [&Flushed; 2],
         layers: Layers,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let writer = self.writer;
         let disk = writer.disk.as_ref();
         let mut state = writer.unflushed(writer.state());
         writer.refuse_failed(&state, LOAD)?;
         let before: Vec<_> = state.delta.layers().all().cloned().collect();
+        let is_decided = flushed[0].is_of(&before[..free_layers(&before, &state.compacting)]);
+        if !is_decided || !state.delta.is_empty() || state.delta.sealed_len() > 0 {
+            return Ok(false);
+        }
         let replaced: usize = flushed.iter().map(|flushed| flushed.layers.len()).sum();
         let mut contents = manifest::next(disk, &state.contents)?;
-        let settled = flushed.into_iter().filter_map(|flushed| flushed.settled);
-        let named = settled.map(|(entry, _)| entry).chain(loaded).map(|entry| vec![entry]);
+        let settled = flushed.iter().filter_map(|flushed| flushed.settled.as_ref());
+        let named = settled.map(|(entry, _)| entry).chain(loaded);
+        let named = named.map(|entry| vec![entry.clone()]);
         let replaced: Vec<_> = contents.layers.splice(..replaced, named).collect();
         contents.logs.clear();
         let named = manifest::replace(disk, &contents);
@@ -356,7 +378,7 @@ impl Load<'_, '_> {
         let is_named = |entry: &&SegmentEntry| {
             state.contents.layers.iter().flatten().any(|named| named == *entry)
         };
-        let unnamed = self.segments.iter().chain(replaced.iter().flatten());
+        let unnamed = self.written.iter().chain(replaced.iter().flatten());
         let unnamed: Vec<_> = unnamed.filter(|entry| !is_named(entry)).cloned().collect();
         let shown = writer.show(&mut state).unwrap_or_else(|error| {
             writer.fail(&mut state, disk.path(), std::io::Error::other(error.to_string()));
@@ -368,15 +390,7 @@ impl Load<'_, '_> {
         for segment in unnamed {
             let _ = disk.unlink(&segment_name(segment.segment_id));
         }
-        Ok(())
-    }
-
-    /// Removes what was written.
-    fn remove(&self) {
-        for segment in &self.segments {
-            // Whether this works does not matter: the next writer removes it as well.
-            let _ = self.writer.disk.unlink(&segment_name(segment.segment_id));
-        }
+        Ok(true)
     }
 }
 

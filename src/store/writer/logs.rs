@@ -17,7 +17,7 @@ use crate::report;
 impl Writer {
     /// Begins a log with room for a frame, and names it in the manifest. It begins with the
     /// delta, and takes the place of all others but those of what is sealed.
-    pub(super) fn begin_log(&self, state: &mut State, frame_len: usize) -> Result<()> {
+    pub(in crate::store) fn begin_log(&self, state: &mut State, frame_len: usize) -> Result<()> {
         let mut contents = manifest::next(self.disk.as_ref(), &state.contents)?;
         let entries = state.delta.entries()?;
         self.sync_log(state)?;
