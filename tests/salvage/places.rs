@@ -107,3 +107,17 @@ fn a_salvage_that_is_stopped_leaves_nothing() {
         assert_eq!(fs::read_dir(elsewhere.join("empty")).unwrap().count(), 0, "{limit}");
     }
 }
+
+/// What somebody else has put into the destination meanwhile stays there.
+#[test]
+fn a_salvage_that_is_stopped_removes_its_own_files_only() {
+    let sample = sample(KeyFamily::Uniform, 300);
+    let letter = sample.destination().join("letter.txt");
+    let stop = |_: Progress| {
+        fs::write(&letter, "Dear Sir").unwrap();
+        ControlFlow::Break(())
+    };
+    let stopped = salvage(sample.path(), sample.destination(), &stop);
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    assert!(contents(&sample.destination()).into_keys().eq([letter]));
+}
