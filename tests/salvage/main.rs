@@ -1,6 +1,7 @@
 //! What is rescued of a damaged store, record by record, and what is said of the rest.
 
 mod logs;
+mod manifests;
 mod places;
 mod sample;
 mod segments;
