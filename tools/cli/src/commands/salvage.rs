@@ -55,6 +55,7 @@ struct Report<'a> {
 
 impl Salvage {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        output.may_go_unread();
         interrupt::defer();
         let meter = Meter::new();
         let show = |progress| meter.show_library(progress);
