@@ -201,12 +201,16 @@ impl Error {
         operation: &'static str,
         path: &Path,
     ) -> impl FnOnce(io::Error) -> Self {
-        move |source| {
-            if is_no_space(&source) {
-                Self::NoSpace { path: path.to_path_buf(), needed, source }
-            } else {
-                Self::io(operation, path)(source)
+        move |source| Self::io(operation, path)(source).of_taking(needed)
+    }
+
+    /// For `map_err` of many calls together that take so many bytes on the disk.
+    pub(crate) fn of_taking(self, needed: u64) -> Self {
+        match self {
+            Self::Io { path, source, .. } if is_no_space(&source) => {
+                Self::NoSpace { path, needed, source }
             }
+            other => other,
         }
     }
 
