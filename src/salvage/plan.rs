@@ -5,7 +5,7 @@
 //! may have a lower number and be newer: what was being flushed when a compaction began. That
 //! is known by what it did to the layer below, which the lowest one cannot have.
 
-use super::file::is_of_medium;
+use super::file::{is_no_file, is_of_medium};
 use crate::error::{Error, Result};
 use crate::format::PAGE_LEN;
 use crate::format::log::LogEntry;
@@ -55,7 +55,7 @@ impl Plan {
                 disk,
                 format!("expected {}, found {}", damage.expected, damage.found),
             ),
-            Err(Error::Io { source, .. }) if is_of_medium(&source) => {
+            Err(Error::Io { source, .. }) if is_of_medium(&source) || is_no_file(&source) => {
                 Self::of_files(disk, source.to_string())
             }
             Err(error) => Err(error),
