@@ -8,6 +8,7 @@
 mod chunks;
 mod destination;
 mod file;
+mod found;
 mod layer;
 mod logs;
 mod losses;
@@ -42,7 +43,8 @@ use crate::token::Record;
 ///
 /// Each chunk of 4 KiB is compared with its checksum by itself, so that one wrong byte costs
 /// the records of one chunk, which are 57 or 58. A segment whose header is damaged is read by
-/// what the manifest says of it. Without the manifest all files in the directory are taken,
+/// what the manifest says of it. Without the manifest, or with one that is of another store or
+/// older than the files, all that belong together are taken,
 /// and the report says so. Of each token the newest entry counts that was rescued: where an
 /// entry of an upper layer was lost, an older value may come back, or a token that had been
 /// removed, and the report [says so](crate::Loss::may_revert).
@@ -97,7 +99,7 @@ fn salvage_on(
     progress: OnProgress<'_>,
 ) -> Result<SalvageReport> {
     let _lock = lock(disk)?;
-    let Plan { layers, logs, manifest } = Plan::of(disk)?;
+    let Plan { layers, logs, manifest, mut left_out } = Plan::of(disk)?;
     let destination = Destination::create(destination, disk.path())?;
 
     let lens = layers.iter().flatten().map(|segment| len_of(disk, segment));
@@ -126,6 +128,7 @@ fn salvage_on(
     report.tokens = stored;
     report.rescued += rescued;
     report.losses.append(&mut losses);
+    report.losses.append(&mut left_out);
     Ok(report)
 }
 

@@ -5,6 +5,8 @@ mod manifests;
 mod places;
 mod sample;
 mod segments;
+mod stores;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,58 +1,14 @@
-//! Files without the manifest that belongs to them, and among them some of other stores.
+//! Manifests that are lost, or are not those of the files beside them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ringstore::testing::keys::{KeyFamily, with_values};
-use ringstore::{
-    Batch, BlockTime, Error, LoadOptions, Options, Record, Result, Store, TokenId, salvage,
-};
+use ringstore::testing::keys::KeyFamily;
+use ringstore::{Batch, BlockTime, Error, LossReason, Options, Store};
 
-use crate::sample::{go_on, sample};
-
-type Tokens = BTreeMap<TokenId, BlockTime>;
-
-/// A place for a store, and one for what is rescued of it.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().join("store")
-    }
-
-    fn rescued(&self) -> PathBuf {
-        self.0.path().join("rescued")
-    }
-
-    /// Makes a store of a layer for each of these.
-    fn store_of(&self, layers: &[&Tokens]) -> Store {
-        let store = Store::create(self.path(), &Options::new()).unwrap();
-        layers.iter().for_each(|tokens| load(&store, tokens));
-        store
-    }
-}
-
-fn load(store: &Store, tokens: &Tokens) {
-    let records = tokens.iter().map(|(token, value)| Ok(Record::new(*token, *value)));
-    store.bulk_load(records, &LoadOptions::new()).unwrap();
-}
-
-fn tokens(count: usize, seed: u64) -> Tokens {
-    with_values(KeyFamily::Uniform.generate(count, seed), seed).collect()
-}
-
-/// All that a store holds.
-fn all(path: &Path) -> Tokens {
-    let store = Store::open_read_only(path, &Options::new()).unwrap();
-    store.snapshot().range(..).collect::<Result<_>>().unwrap()
-}
+use crate::sample::{go_on, overwrite, sample};
+use crate::stores::{Place, all, load, tokens};
 
 /// Six layers, one of which was flushed while a compaction was under way that was stopped;
 /// then a load takes some together. The number of what comes of that says where it lies.
@@ -83,10 +39,9 @@ fn without_a_manifest_an_older_value_is_not_taken_for_the_newest() {
     load(&store, &tokens(50, 2));
     store.close().unwrap();
     let expected = all(&place.path());
-    fs::remove_file(place.path().join("MANIFEST")).unwrap();
-    let report = salvage(place.path(), place.rescued(), &go_on).unwrap();
-    assert!(report.losses.is_empty(), "{report:?}");
-    assert!(all(&place.rescued()) == expected);
+    fs::remove_file(place.manifest()).unwrap();
+    let (report, rescued) = place.salvage();
+    assert!(report.losses.is_empty() && rescued == expected, "{report:?}");
 }
 
 /// Whatever its number: it may be a higher one than any of ours.
@@ -97,7 +52,67 @@ fn a_log_of_another_store_does_not_make_the_manifest_an_older_one() {
     place.store_of(&[&ours]).close().unwrap();
     let theirs = sample(KeyFamily::Uniform, 300);
     fs::copy(theirs.path().join(&theirs.log.0), place.path().join(&theirs.log.0)).unwrap();
-    let report = salvage(place.path(), place.rescued(), &go_on).unwrap();
-    assert!(report.is_complete(), "{report:?}");
-    assert!(all(&place.rescued()) == ours);
+    let (report, rescued) = place.salvage();
+    assert!(report.is_complete() && rescued == ours, "{report:?}");
+}
+
+/// It names what the compaction replaced, and not what has all of it.
+#[test]
+fn a_manifest_of_before_a_compaction_is_none() {
+    let place = Place::new();
+    let store = place.store_of(&[&tokens(500, 1), &tokens(500, 2)]);
+    let older = fs::read(place.manifest()).unwrap();
+    store.compact(&go_on).unwrap();
+    store.close().unwrap();
+    let expected = all(&place.path());
+    overwrite(&place.manifest(), &older);
+    // Whatever else is there.
+    let theirs = sample(KeyFamily::Uniform, 3_000);
+    for name in theirs.segments.iter().map(|segment| &segment.name) {
+        fs::copy(theirs.path().join(name), place.path().join(format!("f{}", &name[1..]))).unwrap();
+    }
+    let (report, rescued) = place.salvage();
+    assert!(rescued == expected, "{report:?}");
+    assert!(report.manifest.is_some_and(|reason| reason.contains("an older one")));
+    assert!(report.losses.iter().all(|loss| loss.reason == LossReason::Foreign));
+    assert_eq!(report.losses.len(), 3);
+}
+
+/// It could also be what a crash left of a load, so it is not read; but it is said.
+#[test]
+fn a_whole_segment_that_came_after_the_manifest_is_reported() {
+    let place = Place::new();
+    let (first, second) = (tokens(500, 1), tokens(300, 2));
+    let store = place.store_of(&[&first]);
+    let older = fs::read(place.manifest()).unwrap();
+    load(&store, &second);
+    store.close().unwrap();
+    overwrite(&place.manifest(), &older);
+    let (report, rescued) = place.salvage();
+    assert!(rescued == first && report.manifest.is_none() && !report.is_complete());
+    let [loss] = report.losses.as_slice() else { panic!("{report:?}") };
+    assert!(place.segments()[1].ends_with(&loss.file), "{report:?}");
+    assert_eq!((loss.reason, loss.records, loss.may_revert), (LossReason::Unnamed, 300, true));
+    fs::remove_file(place.manifest()).unwrap();
+    let (_, rescued) = place.salvage();
+    assert!(rescued == first.into_iter().chain(second).collect());
+}
+
+/// Be it that it names files which are not there, or others than are there, or none.
+#[test]
+fn a_manifest_of_another_store_is_none() {
+    let place = Place::new();
+    let ours = tokens(500, 1);
+    place.store_of(&[&ours]).close().unwrap();
+    let one = Place::new();
+    one.store_of(&[&tokens(400, 2)]).close().unwrap();
+    let none = Place::new();
+    drop(Store::create(none.path(), &Options::new()).unwrap());
+    let others = sample(KeyFamily::Uniform, 300);
+    for path in [one.manifest(), none.manifest(), others.path().join("MANIFEST")] {
+        overwrite(&place.manifest(), &fs::read(path).unwrap());
+        let (report, rescued) = place.salvage();
+        assert!(rescued == ours && report.losses.is_empty(), "{report:?}");
+        assert!(report.manifest.is_some_and(|reason| reason.contains("another store")));
+    }
 }
