@@ -95,6 +95,9 @@ pub enum LossReason {
     Kind,
     /// A frame of the log is not what was written.
     Frame,
+    /// Nothing in the file says which one it is. What checks out of it was taken for what the
+    /// manifest says, so that it may be of another store.
+    Unidentified,
     /// The segment is whole, and was begun later than the manifest, which does not name it. A
     /// crash may have left it of what was being written, and then nothing is lost; or the
     /// manifest is an older one. To have what is in it, move the manifest away.
@@ -114,6 +117,7 @@ impl fmt::Display for LossReason {
             Self::Order => "out of order",
             Self::Kind => "put or removed, nobody knows",
             Self::Frame => "no frame",
+            Self::Unidentified => "nothing says which file it is",
             Self::Unnamed => "later than the manifest",
         })
     }

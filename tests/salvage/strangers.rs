@@ -4,7 +4,7 @@
 use std::fs;
 
 use ringstore::testing::keys::KeyFamily;
-use ringstore::LossReason;
+use ringstore::{BlockTime, LossReason, TokenId};
 
 use crate::sample::{merged, overwrite, sample};
 use crate::stores::{Place, all, tokens};
@@ -77,4 +77,43 @@ fn a_log_that_has_another_name_is_rescued() {
     let (report, rescued) = sample.salvage();
     assert!(report.is_complete(), "{report:?}");
     assert!(rescued == merged(&sample.layers(), &sample.frames()));
+}
+
+/// Without a header its end says whose a segment is; that is where the file was to end.
+#[test]
+fn a_segment_of_another_store_is_none_though_its_header_and_length_are_wrong() {
+    let [ours, theirs] = [1, 2].map(|seed| {
+        let place = Place::new();
+        let mut tokens = tokens(500, seed);
+        // So that none of them lies outside of what the manifest says.
+        for token in [TokenId::MIN, TokenId::MAX] {
+            tokens.insert(token, BlockTime::new(1.into(), 1));
+        }
+        place.store_of(&[&tokens, &self::tokens(300, 3)]).close().unwrap();
+        place
+    });
+    let mut foreign = fs::read(&theirs.segments()[0]).unwrap();
+    foreign[..4_096].fill(0);
+    foreign.push(0);
+    overwrite(&ours.segments()[0], &foreign);
+    let (report, rescued) = ours.salvage();
+    assert!(rescued == tokens(300, 3), "{report:?}");
+    let reasons: Vec<_> = report.losses.iter().map(|loss| loss.reason).collect();
+    assert_eq!(reasons, [LossReason::Foreign]);
+}
+
+/// What checks out of it is taken, and nobody says that all is well.
+#[test]
+fn that_nothing_says_whose_a_segment_is_is_reported() {
+    let sample = sample(KeyFamily::Uniform, 300);
+    let segment = &sample.segments[1];
+    let mut bytes = segment.bytes.clone();
+    bytes[..4_096].fill(0);
+    let end = bytes.len() - 64;
+    bytes[end..].fill(0);
+    let (report, rescued) = sample.with_file(&segment.name, &bytes);
+    assert!(rescued == merged(&sample.layers(), &sample.frames()));
+    let [loss] = report.losses.as_slice() else { panic!("{report:?}") };
+    assert_eq!((&loss.file, loss.records), (&segment.name, 0));
+    assert_eq!((loss.reason, report.is_complete()), (LossReason::Unidentified, false));
 }
