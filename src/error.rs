@@ -173,7 +173,8 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is damaged: {part} at byte {offset}: expected {expected}, found {found}; \
-     restore the file from a copy, or load the tokens anew",
+     restore the file from a copy, load the tokens anew, or rescue the rest with \
+     `ringstore salvage`",
     path.display()
 )]
 pub struct Damage {

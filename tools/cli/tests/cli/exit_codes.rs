@@ -180,7 +180,7 @@ fn damage_is_3() {
     let mut flipped = good.clone();
     flipped[4096 + 40] ^= 1;
     replace(&path, &flipped);
-    place.run(&["dump", "store"]).fails(3, "is damaged");
+    place.run(&["dump", "store"]).fails(3, "or rescue the rest with `ringstore salvage`");
     place.run(&["expire", "store", "--before", "7"]).fails(3, "is damaged");
     let run = place.run(&["--json", "verify", "store"]).ends(3);
     let [report] = &run.json()[..] else { panic!("{run:?}") };
@@ -329,11 +329,18 @@ fn full_output_is_5() {
         return;
     }
     let place = Place::store_of(10);
-    for args in [&["dump", "store"][..], &["stat", "store"], &["completions", "bash"]] {
+    for args in [
+        &["dump", "store"][..],
+        &["stat", "store"],
+        &["salvage", "store", "rescued"],
+        &["completions", "bash"],
+    ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = place.command(args).stdout(full).output().unwrap();
         Run::of(output).fails(5, "cannot write standard output");
     }
+    // As its help says.
+    place.ok(&["verify", "rescued"]);
 }
 
 #[test]
