@@ -174,15 +174,12 @@ impl Named<'_> {
         let may_be_it =
             |file: &&Found| file.name == name && file.is_file && file.identity.is_none();
         let known = self.found.iter().filter(is_it).max_by_key(|file| file.name == name);
-        match known.or_else(|| self.found.iter().find(may_be_it)) {
-            Some(file) => {
-                self.are_here.push(file.name.clone());
-                file.name.clone()
-            }
-            None => {
-                self.are_all_here = false;
-                name
-            }
+        if let Some(file) = known.or_else(|| self.found.iter().find(may_be_it)) {
+            self.are_here.push(file.name.clone());
+            file.name.clone()
+        } else {
+            self.are_all_here = false;
+            name
         }
     }
 }

@@ -160,8 +160,8 @@ fn what_may_have_come_back_is_said() {
 #[test]
 fn tokens_that_begin_alike_are_told_apart() {
     let place = Place::new();
-    let lines: String = (0..1_000).map(|id| format!("{id},7,{id}\n")).collect();
-    place.write("tokens.csv", lines);
+    let lines: Vec<_> = (0..1_000).map(|id| format!("{id},7,{id}\n")).collect();
+    place.write("tokens.csv", lines.concat());
     place.ok(&["load", "store", "tokens.csv"]);
     let path = place.file(".seg");
     let mut bytes = fs::read(&path).unwrap();
