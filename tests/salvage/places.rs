@@ -127,18 +127,18 @@ fn a_salvage_that_is_stopped_removes_its_own_files_only() {
 #[test]
 fn what_is_no_file_is_lost_and_the_rest_is_rescued() {
     let sample = sample(KeyFamily::Uniform, 300);
-    let put: [(&str, &dyn Fn(&Path)); 4] = [
-        ("link", &|path| std::os::unix::fs::symlink("/nowhere", path).unwrap()),
-        ("directory", &|path| fs::create_dir(path).unwrap()),
-        ("pipe", &|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
-        ("socket", &|path| drop(std::os::unix::net::UnixListener::bind(path).unwrap())),
-    ];
-    for (kind, put) in put {
+    let put = |kind: &str, path: &Path| match kind {
+        "link" => std::os::unix::fs::symlink("/nowhere", path).unwrap(),
+        "directory" => fs::create_dir(path).unwrap(),
+        "pipe" => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+        _ => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+    };
+    for kind in ["link", "directory", "pipe", "socket"] {
         for name in [&sample.segments[1].name, &sample.log.0, "MANIFEST"] {
             let path = sample.path().join(name);
             let good = fs::read(&path).unwrap();
             fs::remove_file(&path).unwrap();
-            put(&path);
+            put(kind, &path);
             let report = salvage(sample.path(), sample.destination(), &go_on).unwrap();
             fs::remove_dir_all(sample.destination()).unwrap();
             let reasons: Vec<_> = report.losses.iter().map(|loss| loss.reason).collect();

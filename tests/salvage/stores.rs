@@ -32,7 +32,9 @@ impl Place {
     /// Makes a store of a layer for each of these.
     pub(crate) fn store_of(&self, layers: &[&Tokens]) -> Store {
         let store = Store::create(self.path(), &Options::new()).unwrap();
-        layers.iter().for_each(|tokens| load(&store, tokens));
+        for tokens in layers {
+            load(&store, tokens);
+        }
         store
     }
 
