@@ -173,7 +173,8 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is damaged: {part} at byte {offset}: expected {expected}, found {found}; \
-     restore the file from a copy, or load the tokens anew",
+     restore the file from a copy, load the tokens anew, or rescue the rest with \
+     `ringstore salvage`",
     path.display()
 )]
 pub struct Damage {
@@ -201,12 +202,16 @@ impl Error {
         operation: &'static str,
         path: &Path,
     ) -> impl FnOnce(io::Error) -> Self {
-        move |source| {
-            if is_no_space(&source) {
-                Self::NoSpace { path: path.to_path_buf(), needed, source }
-            } else {
-                Self::io(operation, path)(source)
+        move |source| Self::io(operation, path)(source).of_taking(needed)
+    }
+
+    /// For `map_err` of many calls together that take so many bytes on the disk.
+    pub(crate) fn of_taking(self, needed: u64) -> Self {
+        match self {
+            Self::Io { path, source, .. } if is_no_space(&source) => {
+                Self::NoSpace { path, needed, source }
             }
+            other => other,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::log::{Entries, LogEntry};
 use crate::format::manifest::ManifestContents;
 use crate::format::names::{is_log, log_name};
+use crate::format::segment::are_related;
 use crate::io::Disk;
 use crate::log::read::{FramePlace, has_commits, read_file, read_frames};
 use crate::manifest::{log_identity, not_of_this_store, unnamed};
@@ -113,14 +114,16 @@ pub(crate) fn replay_frame(
     })
 }
 
-/// Fails where there is a log that is not named, but was named once by a manifest that came
-/// later: then this one is an older one, and commits would be lost.
+/// Fails where there is a log that is not named, but was named once by a manifest of the same
+/// store that came later: then this one is an older one, and commits would be lost.
 pub(crate) fn refuse_older(disk: &dyn Disk, contents: &ManifestContents) -> Result<()> {
     for name in unnamed(disk, contents)?.into_iter().filter(|name| is_log(name)) {
         // Where it cannot be opened, it was removed meanwhile.
         let Ok(file) = disk.open(&name) else { continue };
-        let is_later = log_identity(file.as_ref()).is_some_and(|(_, entry)| {
-            entry.log_id >= contents.next_file_id && has_commits(file.as_ref(), &entry)
+        let is_later = log_identity(file.as_ref()).is_some_and(|(store_id, entry)| {
+            are_related(&store_id, &contents.store_id)
+                && entry.log_id >= contents.next_file_id
+                && has_commits(file.as_ref(), &entry)
         });
         if is_later {
             return Err(not_of_this_store(disk, format!("an older one than that of {name}")));

@@ -10,7 +10,7 @@ use std::io;
 use self::pace::Pace;
 use crate::delta::compaction::LayerSource;
 use crate::delta::layers::Outlined;
-use crate::error::{Damage, Error, Result, is_no_space};
+use crate::error::{Damage, Error, Result};
 use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
 use crate::format::manifest::SegmentEntry;
 use crate::format::names::{segment_name, temporary_name};
@@ -35,16 +35,12 @@ pub(crate) fn write_layer(
 ) -> Result<Option<(SegmentEntry, Vec<Outlined>)>> {
     let records_max = inputs.records_max()?;
     let needed = records_max.saturating_mul(BYTES_PER_RECORD);
-    let no_space = |path, source| Error::NoSpace { path, needed, source };
     if disk.free_bytes().is_some_and(|free| free < needed) {
         // Better known now than when the disk is full, and others find no room either.
         let path = disk.path_of(&segment_name(ids.segment_id));
-        return Err(no_space(path, io::ErrorKind::StorageFull.into()));
+        return Err(Error::NoSpace { path, needed, source: io::ErrorKind::StorageFull.into() });
     }
-    write(disk, ids, inputs, records_max, pace).map_err(|error| match error {
-        Error::Io { path, source, .. } if is_no_space(&source) => no_space(path, source),
-        other => other,
-    })
+    write(disk, ids, inputs, records_max, pace).map_err(|error| error.of_taking(needed))
 }
 
 fn write(

@@ -42,6 +42,11 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.strip_suffix(TEMPORARY).is_some_and(|name| name == MANIFEST || is_segment(name))
 }
 
+/// Whether a name is one that a store gives to any of its files.
+pub(crate) fn is_of_store(name: &str) -> bool {
+    name == MANIFEST || name == LOCK || is_segment(name) || is_log(name) || is_temporary(name)
+}
+
 fn is_number(id: &str) -> bool {
     id.len() == 16 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -59,7 +64,7 @@ mod tests {
             "00000000000000ff.log",
             "MANIFEST.tmp",
         ] {
-            assert!(is_ours(name), "{name}");
+            assert!(is_ours(name) && is_of_store(name), "{name}");
         }
         for name in [
             "MANIFEST",
@@ -73,6 +78,7 @@ mod tests {
             "x.tmp",
         ] {
             assert!(!is_ours(name), "{name}");
+            assert_eq!(is_of_store(name), ["MANIFEST", "LOCK"].contains(&name), "{name}");
         }
         assert!(is_segment(&segment_name(u64::MAX)));
         assert!(is_log(&log_name(u64::MAX)));

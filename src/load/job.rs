@@ -8,6 +8,7 @@ use crate::io::disk::RealDisk;
 use crate::io::{Disk, DiskFile};
 use crate::progress::Phase;
 use crate::segment::records::{Finishing, RecordsWriter};
+use crate::token::Record;
 
 /// What a load needs besides the records it sorts or merges: blocks on their way from
 /// there to the file, and the file's buffers.
@@ -43,6 +44,11 @@ impl Memory {
             runs_max: (bytes / PIECE_BYTES) as usize,
         })
     }
+}
+
+/// What so many records take on the disk, without any index.
+pub(super) fn bytes_of(records: u64) -> u64 {
+    records.saturating_mul(Record::LEN as u64)
 }
 
 /// A load under way.

@@ -11,6 +11,8 @@ mod batches;
 mod buffer;
 mod job;
 mod merge;
+#[cfg(test)]
+mod no_room;
 pub(crate) mod options;
 mod runs;
 #[cfg(test)]
@@ -21,7 +23,7 @@ use bytemuck::Zeroable;
 
 use self::batches::Batches;
 use self::buffer::{Buffer, Sorted};
-use self::job::{Load, Memory};
+use self::job::{Load, Memory, bytes_of};
 use self::merge::merge;
 use self::options::LoadOptions;
 use self::runs::{Run, RunsWriter};
@@ -103,7 +105,8 @@ impl<'a> Load<'a> {
                 // The last token may come again: then it still has to be decided which
                 // record is kept.
                 if let Some((last, others)) = self.sort(&mut buffer)?.split_last() {
-                    self.spill(others, &mut batches, &mut spilled)?;
+                    self.spill(others, &mut batches, &mut spilled)
+                        .map_err(|error| error.of_taking(bytes_of(read)))?;
                     buffer.clear();
                     buffer.push(last);
                 }
@@ -120,11 +123,12 @@ impl<'a> Load<'a> {
         let source = if is_all {
             Source::Memory(buffer)
         } else {
-            self.spill(sorted, &mut batches, &mut spilled)?;
-            match spilled.first.take() {
-                Some(records) => Source::InPlace(records),
-                None => self.few_runs(&mut spilled, buffer.into_memory(), &mut batches)?,
-            }
+            self.spill(sorted, &mut batches, &mut spilled)
+                .and_then(|()| match spilled.first.take() {
+                    Some(records) => Ok(Source::InPlace(records)),
+                    None => self.few_runs(&mut spilled, buffer.into_memory(), &mut batches),
+                })
+                .map_err(|error| error.of_taking(bytes_of(read)))?
         };
         Ok(InOrder { load: self, source, batches, read, spilled: spilled.written, unfinished })
     }

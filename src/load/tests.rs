@@ -24,10 +24,10 @@ use crate::testing::keys::KeyFamily;
 use crate::testing::random::Random;
 use crate::token::{BlockId, BlockTime, TokenId};
 
-const IDS: SegmentIds = SegmentIds { store_id: [3; 16], segment_id: 1 };
+pub(super) const IDS: SegmentIds = SegmentIds { store_id: [3; 16], segment_id: 1 };
 
 /// From room for everything to room for next to nothing.
-const MEMORIES: [Memory; 5] = [
+pub(super) const MEMORIES: [Memory; 5] = [
     Memory { sort_records: 100_000, merge_records: 1_000, runs_max: 100 },
     Memory { sort_records: 1_000, merge_records: 4_000, runs_max: 100 },
     Memory { sort_records: 70, merge_records: 300, runs_max: 100 },
@@ -55,7 +55,7 @@ fn expected(records: &[Record]) -> BTreeMap<TokenId, BlockTime> {
 }
 
 /// Loads records to an empty store's first segment.
-fn load_within<'a>(
+pub(super) fn load_within<'a>(
     memory: Memory,
     disk: &'a dyn Disk,
     ids: SegmentIds,
@@ -104,13 +104,16 @@ fn check(records: &[Record], memory: Memory) -> LoadReport {
 }
 
 /// Records that say where in the input they stood.
-fn records(tokens: impl IntoIterator<Item = TokenId>, time: impl Fn(u64) -> u64) -> Vec<Record> {
+pub(super) fn records(
+    tokens: impl IntoIterator<Item = TokenId>,
+    time: impl Fn(u64) -> u64,
+) -> Vec<Record> {
     let record =
         |(index, token)| Record::new(token, BlockTime::new(BlockId::from(index), time(index)));
     (0..).zip(tokens).map(record).collect()
 }
 
-fn shuffled(mut tokens: Vec<TokenId>, seed: u64) -> Vec<TokenId> {
+pub(super) fn shuffled(mut tokens: Vec<TokenId>, seed: u64) -> Vec<TokenId> {
     let mut random = Random::new("shuffled", seed);
     for at in (1..tokens.len()).rev() {
         tokens.swap(at, random.below(at as u64 + 1) as usize);

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::batches::Batches;
 use super::buffer::{Buffer, Sorted};
-use super::job::Load;
+use super::job::{Load, bytes_of};
 use super::merge::merge;
 use super::options::LoadReport;
 use super::runs::{Cursor, Run};
@@ -88,6 +88,15 @@ impl InOrder<'_> {
     /// Writes a segment, complete and durable but for the manifest that will name it, of the
     /// records that are newer than what is `below`, if anything is; `None` if there are none.
     pub(crate) fn write(
+        &mut self,
+        ids: SegmentIds,
+        below: Option<&View>,
+    ) -> Result<Option<SegmentEntry>> {
+        let needed = bytes_of(self.read);
+        self.write_named(ids, below).map_err(|error| error.of_taking(needed))
+    }
+
+    fn write_named(
         &mut self,
         ids: SegmentIds,
         below: Option<&View>,

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::format::names::LOCK;
+use crate::format::names::{LOCK, is_of_store};
+use crate::io::Disk;
+use crate::io::disk::RealDisk;
 use crate::load::options::{LoadOptions, LoadReport};
 use crate::options::Options;
 use crate::store::Store;
@@ -59,14 +61,14 @@ impl Destination {
         closed
     }
 
-    /// Removes all files, and the directories that were made. The lock goes last, so that
-    /// whoever gets it next finds nothing else.
+    /// Removes the files of the store, and nobody else's, and the directories that were made.
+    /// The lock goes last, so that whoever gets it next finds no other file of ours.
     fn remove(&self) {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let (locks, others): (Vec<_>, Vec<_>) =
-            entries.partition(|entry| entry.file_name() == LOCK);
-        for entry in others.into_iter().chain(locks) {
-            let _ = fs::remove_file(entry.path());
+        let mut names = RealDisk::new(&self.path).list().unwrap_or_default();
+        names.retain(|name| is_of_store(name));
+        names.sort_by_key(|name| name == LOCK);
+        for name in names {
+            let _ = fs::remove_file(self.path.join(name));
         }
         self.remove_directories();
     }

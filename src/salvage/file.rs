@@ -31,6 +31,7 @@ impl DamagedFile {
             Ok(file) => Ok(Ok(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Err(LossReason::Missing)),
             Err(error) if is_of_medium(&error) => Ok(Err(LossReason::Unreadable)),
+            Err(error) if is_no_file(&error) => Ok(Err(LossReason::Foreign)),
             Err(error) => Err(Error::io("open", &disk.path_of(name))(error)),
         }
     }
@@ -66,4 +67,10 @@ impl DamagedFile {
 /// Whether it is the medium that failed, rather than what was asked of it.
 pub(super) fn is_of_medium(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
+/// Whether there is something that is no file: a directory, a link, a pipe, a socket.
+pub(super) fn is_no_file(error: &io::Error) -> bool {
+    let errnos = [Errno::LOOP, Errno::NXIO].map(|errno| Some(errno.raw_os_error()));
+    error.kind() == io::ErrorKind::InvalidInput || errnos.contains(&error.raw_os_error())
 }

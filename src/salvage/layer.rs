@@ -137,7 +137,14 @@ impl<'a> LayerReader<'a> {
             Err(reason) => Err(reason),
         };
         match opened {
-            Ok(segment) => self.segment = Some(segment),
+            Ok(segment) => {
+                if !segment.is_identified() {
+                    let whole = self.whole(source, len, LossReason::Unidentified);
+                    // None of it is lost, as far as anybody knows.
+                    self.losses.push(Loss { records: 0, ..whole });
+                }
+                self.segment = Some(segment);
+            }
             Err(reason) => self.losses.push(self.whole(source, len, reason)),
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! The entries of logs whose frames check out.
 //!
-//! A frame says how long it is and carries the checksum of the one before. So where only the
-//! entries of a frame are damaged the next one is found, and known to follow. Where a frame's
-//! own header is, the next one is looked for at each block. Up to where later frames say that
-//! the log was synced, what is missing is lost; behind that it is what a crash tore, as when
-//! the store is opened, and no loss.
+//! A frame carries its number, and checksums that no other log has. So what is one is known by
+//! itself, wherever it is: all are looked for at each block, and taken in the order of their
+//! numbers. Of one whose entries alone are damaged it is known how many they are, and where the
+//! next one is. Up to where later frames say that the log was synced, what is missing is lost;
+//! behind that it is what a crash tore, as when the store is opened, and no loss.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
@@ -52,6 +52,17 @@ struct Place {
     offset: u64,
     /// The checksum of what is before it, if that is known.
     previous: Option<u32>,
+}
+
+impl Place {
+    /// Where the next frame is to be, if this one is here.
+    fn after(&self, frame: &FrameHeader) -> Self {
+        Self {
+            sequence: self.sequence.saturating_add(1),
+            offset: self.offset + frame.frame_len() as u64,
+            previous: Some(frame.checksum),
+        }
+    }
 }
 
 impl Logged {
@@ -124,39 +135,45 @@ impl Logged {
             Some(next) => next.checked_sub(1),
             None => log.durable(entry),
         };
+        let frames = log.whole_frames(entry, until);
         let mut is_marked = false;
         while until != Some(place.sequence) {
             let is_lost = durable.is_some_and(|durable| durable >= place.sequence);
-            if let Some(frame) = log.frame_at(&place, entry) {
-                let rest = log.rest(place.offset);
-                let next = Place {
-                    sequence: place.sequence.saturating_add(1),
-                    offset: place.offset + frame.frame_len() as u64,
-                    previous: Some(frame.checksum),
-                };
-                if let Some(entries) = frame.entries(rest, entry.salt) {
+            let here = log.frame_at(&place, entry);
+            let whole = here
+                .filter(|frame| frame.entries(log.rest(place.offset), entry.salt).is_some())
+                .map(|frame| (place.offset, frame))
+                .or_else(|| frames.get(&place.sequence).copied());
+            if let Some((offset, frame)) = whole {
+                if let Some(entries) = frame.entries(log.rest(offset), entry.salt) {
                     is_marked = entries.is_empty();
                     for (record, kind) in entries.iter() {
                         let value = (kind != Kind::Tombstone).then(|| record.value());
                         self.newest.insert(record.token, value);
                         self.rescued += 1;
                     }
-                } else if is_lost || log.reason_at(place.offset..next.offset).is_some() {
-                    let bytes = place.offset..next.offset.min(entry.file_len);
-                    let mut loss = self.loss(name, bytes, place.sequence..next.sequence, log);
-                    (loss.records, loss.is_exact) = (frame.entries.into(), true);
-                    self.losses.push(loss);
-                    is_marked = false;
-                } else {
+                }
+                place = Place { offset, ..place }.after(&frame);
+            } else if let Some(frame) = here {
+                let next = place.after(&frame);
+                if !is_lost && log.reason_at(place.offset..next.offset).is_none() {
                     break;
                 }
+                let bytes = place.offset..next.offset.min(entry.file_len);
+                let mut loss = self.loss(name, bytes, place.sequence..next.sequence, log);
+                (loss.records, loss.is_exact) = (frame.entries.into(), true);
+                self.losses.push(loss);
+                is_marked = false;
                 place = next;
             } else if !is_lost {
                 break;
-            } else if let Some((offset, frame)) = log.frame_after(&place, entry, until) {
-                let frames = place.sequence..frame.sequence;
-                self.losses.push(self.loss(name, place.offset..offset, frames, log));
-                place = Place { sequence: frame.sequence, offset, previous: None };
+            } else if let Some((&sequence, &(offset, _))) = frames.range(place.sequence..).next() {
+                // It may have been written to a place before, too, where nobody knows how much
+                // there was between.
+                let end = if offset > place.offset { offset } else { log.used() };
+                let bytes = place.offset..end.max(place.offset);
+                self.losses.push(self.loss(name, bytes, place.sequence..sequence, log));
+                place = Place { sequence, offset, previous: None };
             } else {
                 let rest = place.offset..entry.file_len;
                 let end = log.reason_at(rest).map_or_else(|| log.used(), |_| entry.file_len);
@@ -238,24 +255,29 @@ impl LogBytes {
         (frame.sequence == place.sequence && follows).then_some(frame)
     }
 
-    /// The first frame behind a place where none is, and where it is.
-    fn frame_after(
+    /// All frames whose entries check out, by their sequence numbers, and where they are. Of
+    /// one that was written to several places it is the last, so that of what is lost before it
+    /// nothing is left out.
+    fn whole_frames(
         &self,
-        place: &Place,
         entry: &LogEntry,
         until: Option<u64>,
-    ) -> Option<(u64, FrameHeader)> {
-        let blocks =
-            (place.offset..).step_by(BLOCK_LEN).zip(self.rest(place.offset).chunks(BLOCK_LEN));
-        blocks.skip(1).find_map(|(offset, block)| {
-            let frame = FrameHeader::decode(block, entry.salt)?;
-            // Each of those between takes a block at least.
-            let blocks = (offset - place.offset) / BLOCK_LEN as u64;
-            let is_later = frame.sequence > place.sequence
-                && frame.sequence - place.sequence <= blocks
-                && until.is_none_or(|until| frame.sequence < until);
-            is_later.then_some((offset, frame))
-        })
+    ) -> BTreeMap<u64, (u64, FrameHeader)> {
+        let mut frames = BTreeMap::new();
+        let mut offset = BLOCK_LEN as u64;
+        while offset < self.len() {
+            let rest = self.rest(offset);
+            let frame = FrameHeader::decode(rest, entry.salt);
+            let Some(frame) = frame.filter(|it| it.entries(rest, entry.salt).is_some()) else {
+                offset += BLOCK_LEN as u64;
+                continue;
+            };
+            if (entry.first_sequence..until.unwrap_or(u64::MAX)).contains(&frame.sequence) {
+                frames.insert(frame.sequence, (offset, frame));
+            }
+            offset += frame.frame_len() as u64;
+        }
+        frames
     }
 
     /// Up to which sequence number the log is known to have been on disk, if any.

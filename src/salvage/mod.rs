@@ -8,6 +8,7 @@
 mod chunks;
 mod destination;
 mod file;
+mod found;
 mod layer;
 mod logs;
 mod losses;
@@ -42,15 +43,17 @@ use crate::token::Record;
 ///
 /// Each chunk of 4 KiB is compared with its checksum by itself, so that one wrong byte costs
 /// the records of one chunk, which are 57 or 58. A segment whose header is damaged is read by
-/// what the manifest says of it. Without the manifest all files in the directory are taken,
-/// and the report says so. Of each token the newest entry counts that was rescued: where an
-/// entry of an upper layer was lost, an older value may come back, or a token that had been
-/// removed, and the report [says so](crate::Loss::may_revert).
+/// what the manifest says of it. Without the manifest, or with one that is of another store or
+/// older than the files, all files that belong together are taken, and the report
+/// [says so](SalvageReport::manifest). Of each token the newest entry counts that was rescued:
+/// where an entry of an upper layer was lost, an older value may come back, or a token that had
+/// been removed, and the report [says so](crate::Loss::may_revert).
 ///
 /// The damaged store is not changed. If a writer has it open, this fails; where its lock
 /// cannot be taken for want of permission to write, nobody is asked. The destination must be
 /// an empty directory, or not exist, and not lie in the damaged store. If this fails, nothing
-/// of it is left there.
+/// of it is left there; if the process is killed, there may be an empty store, which is to be
+/// removed.
 ///
 /// `progress` is told how many bytes of the segments were read, then how far their indexes
 /// are written.
@@ -97,7 +100,7 @@ fn salvage_on(
     progress: OnProgress<'_>,
 ) -> Result<SalvageReport> {
     let _lock = lock(disk)?;
-    let Plan { layers, logs, manifest } = Plan::of(disk)?;
+    let Plan { layers, logs, manifest, mut left_out } = Plan::of(disk)?;
     let destination = Destination::create(destination, disk.path())?;
 
     let lens = layers.iter().flatten().map(|segment| len_of(disk, segment));
@@ -126,6 +129,7 @@ fn salvage_on(
     report.tokens = stored;
     report.rescued += rescued;
     report.losses.append(&mut losses);
+    report.losses.append(&mut left_out);
     Ok(report)
 }
 

@@ -15,12 +15,17 @@ pub struct SalvageReport {
     pub rescued: u64,
     /// Tokens in the new store.
     pub tokens: u64,
-    /// Why the manifest was of no use, if it was not. Then all segments and logs in the
-    /// directory were taken, those with higher numbers for the newer ones: files that are
+    /// Why the manifest was of no use, if it was not: it is missing or damaged, or one of
+    /// another store, or an older one. Then all segments and logs in the directory were taken,
+    /// or, where some are of another store, those of the one that has most of the entries.
+    ///
+    /// Those with higher numbers were taken for the newer ones, which they are, but for the
+    /// bottom one. That was taken to be the first of which every entry is new. Files that are
     /// missing are not missed, and of files that a crash left over older values, and tokens
     /// that had been removed, may have come back.
     pub manifest: Option<String>,
-    /// All that was lost, the newest first: of the logs, then of each layer.
+    /// All that was lost, the newest first: of the logs, then of each layer; then files that
+    /// were left out.
     pub losses: Vec<Loss>,
 }
 
@@ -71,7 +76,8 @@ pub struct Loss {
 pub enum LossReason {
     /// The file is missing.
     Missing,
-    /// Another file has its place.
+    /// Another file has its place, or what is no file; or, where there is no manifest, it is
+    /// one of another store.
     Foreign,
     /// Neither its header nor a manifest says what is in the file.
     Header,
@@ -89,13 +95,20 @@ pub enum LossReason {
     Kind,
     /// A frame of the log is not what was written.
     Frame,
+    /// Nothing in the file says which one it is. What checks out of it was taken for what the
+    /// manifest says, so that it may be of another store.
+    Unidentified,
+    /// The segment is whole, and was begun later than the manifest, which does not name it. A
+    /// crash may have left it of what was being written, and then nothing is lost; or the
+    /// manifest is an older one. To have what is in it, move the manifest away.
+    Unnamed,
 }
 
 impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Missing => "the file is missing",
-            Self::Foreign => "another file has its place",
+            Self::Foreign => "not the file that belongs here",
             Self::Header => "nothing says what is in the file",
             Self::Cut => "cut off",
             Self::Unreadable => "cannot be read",
@@ -104,6 +117,8 @@ impl fmt::Display for LossReason {
             Self::Order => "out of order",
             Self::Kind => "put or removed, nobody knows",
             Self::Frame => "no frame",
+            Self::Unidentified => "nothing says which file it is",
+            Self::Unnamed => "later than the manifest",
         })
     }
 }

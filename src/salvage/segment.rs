@@ -62,6 +62,11 @@ impl SegmentReader {
         }))
     }
 
+    /// Whether the file says itself which segment it is.
+    pub(super) fn is_identified(&self) -> bool {
+        self.shape.is_identified
+    }
+
     /// Whether all records were read.
     pub(super) fn is_over(&self) -> bool {
         self.position >= self.shape.records

@@ -9,13 +9,14 @@ use std::path::Path;
 
 use super::chunks::read_chunk;
 use super::file::DamagedFile;
+use super::found::Identity;
 use super::report::LossReason;
 use crate::error::{Error, Result};
 use crate::format::PAGE_LEN;
 use crate::format::kinds::{KindCounts, KindsLine};
-use crate::format::layout::{FOOTER_LEN, KINDS_LINE_LEN, KINDS_PER_LINE, Layout, SectionId};
+use crate::format::layout::{KINDS_LINE_LEN, KINDS_PER_LINE, Layout, SectionId};
 use crate::format::manifest::SegmentEntry;
-use crate::format::segment::{Header, header_checksum, identify_footer};
+use crate::format::segment::{Header, header_checksum};
 use crate::token::TokenId;
 
 /// What is in a segment, and where.
@@ -25,6 +26,8 @@ pub(super) struct Shape {
     pub(super) tombstones: u64,
     pub(super) min: TokenId,
     pub(super) max: TokenId,
+    /// Whether the file says itself which one it is, and not the manifest alone.
+    pub(super) is_identified: bool,
 }
 
 /// The shape of a segment, by its header or by what the manifest says of it; or why all of
@@ -47,27 +50,22 @@ pub(super) fn shape_of(
                 return Ok(Err(LossReason::Foreign));
             }
             let Header { records, tombstones, min, max, .. } = header;
-            Ok(Ok(Shape { layout, records: records as usize, tombstones, min, max }))
+            let (records, is_identified) = (records as usize, true);
+            Ok(Ok(Shape { layout, records, tombstones, min, max, is_identified }))
         }
-        Err(Error::Damaged(_)) => Ok(match entry {
-            None => Err(LossReason::Header),
-            Some(entry) if is_foreign(file, entry) => Err(LossReason::Foreign),
-            Some(entry) => shape_of_entry(file, entry).ok_or(LossReason::Header),
-        }),
+        Err(Error::Damaged(_)) => {
+            let Some(entry) = entry else { return Ok(Err(LossReason::Header)) };
+            let said = Identity::at_end(file, &[file.len, entry.file_len]);
+            if said.is_some_and(|said| said != Identity::of_entry(entry)) {
+                return Ok(Err(LossReason::Foreign));
+            }
+            Ok(shape_of_entry(file, entry, said.is_some()).ok_or(LossReason::Header))
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Whether the footer says that this is another segment.
-fn is_foreign(file: &DamagedFile, entry: &SegmentEntry) -> bool {
-    let mut footer = [0; FOOTER_LEN];
-    let at = file.len.saturating_sub(FOOTER_LEN as u64);
-    let said = file.read(&mut footer, at).ok().and_then(|()| identify_footer(&footer));
-    let expected = (entry.store_id, entry.segment_id, entry.header_checksum);
-    said.is_some_and(|said| said != expected)
-}
-
-fn shape_of_entry(file: &DamagedFile, entry: &SegmentEntry) -> Option<Shape> {
+fn shape_of_entry(file: &DamagedFile, entry: &SegmentEntry, is_identified: bool) -> Option<Shape> {
     let &SegmentEntry { records, updates, tombstones, min, max, .. } = entry;
     let all = KindCounts { stale: updates.checked_add(tombstones)?, tombstones };
     let mut layouts = Layout::of_file(entry.file_len, records, all.stale > 0);
@@ -79,7 +77,7 @@ fn shape_of_entry(file: &DamagedFile, entry: &SegmentEntry) -> Option<Shape> {
         layouts.swap(0, 1);
     }
     let layout = layouts.into_iter().next()?;
-    Some(Shape { layout, records, tombstones, min, max })
+    Some(Shape { layout, records, tombstones, min, max, is_identified })
 }
 
 /// Whether the kinds lie by the second of two layouts: the first chunk tells that is one of

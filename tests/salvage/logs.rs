@@ -84,6 +84,29 @@ fn several_frames_in_a_row_are_counted() {
     assert!(loss.records >= entries as u64 && !loss.is_exact);
 }
 
+/// A frame, or its header, a second time within one that is damaged: each that is whole where it
+/// was counts.
+#[test]
+fn blocks_that_were_written_twice_cost_no_frame_that_is_whole() {
+    let sample = sample(KeyFamily::Uniform, 500);
+    let (name, frames) = &sample.log;
+    let log = fs::read(sample.path().join(name)).unwrap();
+    let damaged = frames.iter().position(|(bytes, _)| bytes.len() > 512).unwrap();
+    let start = frames[damaged].0.start;
+    let mut left = sample.frames();
+    left.remove(damaged);
+    let left = merged(&sample.layers(), &left);
+    for (other, _) in frames.iter().filter(|(bytes, _)| bytes.start != start) {
+        let mut log = log.clone();
+        log[start + 8] ^= 1;
+        log.copy_within(other.start..other.start + 512, start + 512);
+        let (report, rescued) = sample.with_file(name, &log);
+        assert!(rescued == left, "{other:?}: {report:?}");
+        assert_eq!(report.losses.len(), 1, "{other:?}: {report:?}");
+        assert!(report.lost() >= frames[damaged].1.len() as u64, "{other:?}: {report:?}");
+    }
+}
+
 #[test]
 fn a_log_that_is_cut_or_missing_says_what_may_be_lost() {
     let sample = sample(KeyFamily::Uniform, 500);

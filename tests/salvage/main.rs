@@ -1,9 +1,12 @@
 //! What is rescued of a damaged store, record by record, and what is said of the rest.
 
 mod logs;
+mod manifests;
 mod places;
 mod sample;
 mod segments;
+mod stores;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,10 +3,11 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::process::Command;
 
 use ringstore::testing::damage::{reseal_manifest, reseal_segment};
 use ringstore::testing::keys::KeyFamily;
-use ringstore::{Error, Options, Progress, Store, salvage};
+use ringstore::{Error, LossReason, Options, Progress, Store, salvage};
 
 use crate::sample::{contents, go_on, overwrite, sample};
 
@@ -105,5 +106,49 @@ fn a_salvage_that_is_stopped_leaves_nothing() {
         }
         assert!(!elsewhere.join("a").exists(), "{limit}");
         assert_eq!(fs::read_dir(elsewhere.join("empty")).unwrap().count(), 0, "{limit}");
+    }
+}
+
+/// What somebody else has put into the destination meanwhile stays there.
+#[test]
+fn a_salvage_that_is_stopped_removes_its_own_files_only() {
+    let sample = sample(KeyFamily::Uniform, 300);
+    let letter = sample.destination().join("letter.txt");
+    let stop = |_: Progress| {
+        fs::write(&letter, "Dear Sir").unwrap();
+        ControlFlow::Break(())
+    };
+    let stopped = salvage(sample.path(), sample.destination(), &stop);
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    assert!(contents(&sample.destination()).into_keys().eq([letter]));
+}
+
+/// It costs what was in the file that had its name.
+#[test]
+fn what_is_no_file_is_lost_and_the_rest_is_rescued() {
+    let sample = sample(KeyFamily::Uniform, 300);
+    let put = |kind: &str, path: &Path| match kind {
+        "link" => std::os::unix::fs::symlink("/nowhere", path).unwrap(),
+        "directory" => fs::create_dir(path).unwrap(),
+        "pipe" => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+        _ => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+    };
+    for kind in ["link", "directory", "pipe", "socket"] {
+        for name in [&sample.segments[1].name, &sample.log.0, "MANIFEST"] {
+            let path = sample.path().join(name);
+            let good = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            put(kind, &path);
+            let report = salvage(sample.path(), sample.destination(), &go_on).unwrap();
+            fs::remove_dir_all(sample.destination()).unwrap();
+            let reasons: Vec<_> = report.losses.iter().map(|loss| loss.reason).collect();
+            if name == "MANIFEST" {
+                assert!(report.manifest.is_some() && reasons.is_empty(), "{kind}: {report:?}");
+            } else {
+                assert_eq!(reasons, [LossReason::Foreign], "{kind}: {report:?}");
+            }
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+            fs::write(&path, good).unwrap();
+        }
     }
 }

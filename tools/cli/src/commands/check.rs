@@ -50,6 +50,7 @@ struct Verdict {
 
 impl Check {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        output.may_go_unread();
         let snapshot = match &self.store {
             Some(store) => Some(super::open(store)?.snapshot()),
             None => None,

@@ -32,6 +32,7 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        output.may_go_unread();
         let snapshot = super::open(&self.store)?.snapshot();
         let mut exit = Exit::Done;
         for token in &self.ids {

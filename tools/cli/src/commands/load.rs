@@ -11,7 +11,7 @@ use ringstore::{Error, LoadOptions, LoadReport, Options, Store};
 use ringstore_cli::input::{Format, Records, Source, Watch};
 use serde::Serialize;
 
-use crate::directories::Missing;
+use crate::directories::{Missing, remove_store};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::output::Output;
@@ -211,7 +211,7 @@ impl Target {
         let loaded = load(&store, inputs, options);
         if loaded.is_err() && !matches!(before, Before::Store) {
             // Before the store is closed: until then nobody else can have loaded into it.
-            if let Err(error) = empty(&path) {
+            if let Err(error) = remove_store(&path) {
                 say(format_args!("cannot remove {}: {error}", path.display()));
             }
             before.remove_directories();
@@ -248,15 +248,6 @@ fn peak_memory_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     kibibytes.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
-}
-
-/// Removes the files of a store that was created by this load: its lock last, so that
-/// whoever gets the lock next finds nothing else.
-fn empty(directory: &Path) -> io::Result<()> {
-    let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    let (locks, others): (Vec<_>, Vec<_>) =
-        entries.iter().partition(|entry| entry.file_name() == "LOCK");
-    others.into_iter().chain(locks).try_for_each(|entry| fs::remove_file(entry.path()))
 }
 
 #[cfg(test)]

@@ -21,12 +21,17 @@ wrong byte costs the records of one chunk of 4 KiB, 57 or 58 of them. Nothing of
 changed; DEST must not exist, or be an empty directory.
 
 Where an entry of an upper layer or of a log was lost, an older value of its token may
-come back, or a token that had been removed: the list says where. Without a readable
-MANIFEST all files in the directory are taken, the higher their number the newer. If it
-is that of another store, move it away.
+come back, or a token that had been removed: the list says where.
+
+Without a MANIFEST, or with one that is damaged, older than the files or of another store,
+all files in the directory that belong together are taken, the higher their number the
+newer. A whole segment that came later than the MANIFEST is listed, but not read: a crash
+may have left it. If that MANIFEST is an old copy, move it away and do it again.
 
 If anything was lost, the exit code is 3; DEST is there all the same, with the rest. If
-anything else goes wrong, or at Ctrl-C, nothing is left of it.
+anything goes wrong before DEST is complete, or at Ctrl-C, nothing is left of it. A salvage
+that is killed may leave an empty store: remove it. If the list cannot be written, as on a
+full disk, the exit code is 5, and DEST is there.
 
 With --json the list has whole tokens, and the numbers of frames that were lost of logs.
 
@@ -55,6 +60,7 @@ struct Report<'a> {
 
 impl Salvage {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        output.may_go_unread();
         interrupt::defer();
         let meter = Meter::new();
         let show = |progress| meter.show_library(progress);
@@ -114,9 +120,28 @@ fn table_of(losses: &[Loss]) -> Table {
     table
 }
 
-/// The tokens that a loss is among, each by its first digits.
+/// Digits of a token that are shown.
+const DIGITS: usize = 12;
+
+/// The tokens that a loss is among, each by its first digits; or by its last ones, where the
+/// first are those of the other token too, or zeros, as of 64-bit ids.
 fn keys_of(loss: &Loss) -> String {
-    let short = |token: &TokenId| format!("{}…", &token.to_string()[..12]);
+    let tokens = [&loss.keys.0, &loss.keys.1].map(|bound| match bound {
+        Bound::Included(token) | Bound::Excluded(token) => Some(token.to_string()),
+        Bound::Unbounded => None,
+    });
+    let heads = tokens.each_ref().map(|token| token.as_ref().map(|digits| &digits[..DIGITS]));
+    let are_alike = heads[0] == heads[1];
+    let is_zero = |head: &str| head.bytes().all(|digit| digit == b'0');
+    let by_last = are_alike || heads.iter().flatten().all(|head| is_zero(head));
+    let short = |token: &TokenId| {
+        let digits = token.to_string();
+        if by_last {
+            format!("…{}", &digits[digits.len() - DIGITS..])
+        } else {
+            format!("{}…", &digits[..DIGITS])
+        }
+    };
     let start = match &loss.keys.0 {
         Bound::Included(token) => format!("from {}", short(token)),
         Bound::Excluded(token) => format!("after {}", short(token)),

@@ -52,6 +52,7 @@ struct DamageReport<'a> {
 
 impl Verify {
     pub(crate) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
+        output.may_go_unread();
         let report = self.verify()?;
         output.line(text_of(&report), json_of(&report))?;
         if report.damages.is_empty() {

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::place::{Place, Run, id, names};
+use crate::place::{Place, Run, id, names, wait_until};
 
 /// File ending, contents, line or record that is wrong, and why.
 fn cases() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
@@ -135,4 +135,17 @@ fn an_endless_line_is_not_read_to_its_end() {
         drop(stdin);
         Run::of(child.wait_with_output().unwrap()).fails(2, "line 1: longer than 4096 bytes");
     }
+}
+
+/// What somebody else has put there meanwhile stays there.
+#[test]
+fn a_load_that_fails_removes_its_own_files_only() {
+    let place = Place::new();
+    let mut command = place.command(&["load", "store", "-", "--format", "csv"]);
+    let mut load = command.stdin(Stdio::piped()).spawn().unwrap();
+    wait_until(|| place.path("store/MANIFEST").exists());
+    place.write("store/letter.txt", "Dear Sir");
+    load.stdin.take().unwrap().write_all(b"1,2\n").unwrap();
+    Run::of(load.wait_with_output().unwrap()).fails(2, "found 2");
+    assert_eq!(names(&place.path("store")), ["letter.txt"]);
 }

@@ -180,7 +180,7 @@ fn damage_is_3() {
     let mut flipped = good.clone();
     flipped[4096 + 40] ^= 1;
     replace(&path, &flipped);
-    place.run(&["dump", "store"]).fails(3, "is damaged");
+    place.run(&["dump", "store"]).fails(3, "or rescue the rest with `ringstore salvage`");
     place.run(&["expire", "store", "--before", "7"]).fails(3, "is damaged");
     let run = place.run(&["--json", "verify", "store"]).ends(3);
     let [report] = &run.json()[..] else { panic!("{run:?}") };
@@ -289,17 +289,58 @@ fn a_pipe_that_nobody_reads_changes_no_verdict() {
     }
 }
 
+/// However long the list is, and though it is in no buffer when the reader goes away.
+#[test]
+fn that_nobody_reads_a_long_list_changes_no_verdict() {
+    let place = Place::store_of(200_000);
+    let run = |args: &[&str]| {
+        let mut child = place.command(args).spawn().unwrap();
+        drop(child.stdout.take());
+        Run::of(child.wait_with_output().unwrap())
+    };
+    let line = place.ok(&["range", "store", "--limit", "1"]);
+    let token = &line[..64];
+    let good = place.ok(&["--json", "sign", "store", token, "--peer", "7"]);
+    let wrong = good.replacen("\"peer\":\"00", "\"peer\":\"01", 1);
+    place.write("signatures.jsonl", [good.repeat(10), wrong].concat());
+    let checked = run(&["check", "signatures.jsonl"]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    let tokens = [token; 1_000];
+    run(&[&["get", "store"], &tokens[..], &["1"]].concat()).fails(1, "is not in the store");
+    let path = place.file(".seg");
+    let mut bytes = fs::read(&path).unwrap();
+    for chunk in (1..200_000 * 72 / 4_096).step_by(3) {
+        bytes[4_096 * chunk + 100] ^= 1;
+    }
+    replace(&path, &bytes);
+    for args in [
+        &["salvage", "store", "one"][..],
+        &["--json", "salvage", "store", "other"],
+        &["verify", "store"],
+        &["--json", "verify", "store"],
+    ] {
+        run(args).fails(3, "is damaged");
+    }
+}
+
 #[test]
 fn full_output_is_5() {
     if !cfg!(target_os = "linux") {
         return;
     }
     let place = Place::store_of(10);
-    for args in [&["dump", "store"][..], &["stat", "store"], &["completions", "bash"]] {
+    for args in [
+        &["dump", "store"][..],
+        &["stat", "store"],
+        &["salvage", "store", "rescued"],
+        &["completions", "bash"],
+    ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = place.command(args).stdout(full).output().unwrap();
         Run::of(output).fails(5, "cannot write standard output");
     }
+    // As its help says.
+    place.ok(&["verify", "rescued"]);
 }
 
 #[test]

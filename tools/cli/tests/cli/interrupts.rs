@@ -64,7 +64,7 @@ fn a_load_that_fails_keeps_its_lock_until_nothing_is_left() {
     let place = Place::new();
     let mut child = waiting_load(&place);
     for number in 0..2_000 {
-        place.write(&format!("a/new/store/{number}.tmp"), "");
+        place.write(&format!("a/new/store/{number:016x}.seg.tmp"), "");
     }
     let lock = File::open(place.path("a/new/store/LOCK")).unwrap();
     assert!(lock.try_lock().is_err());

@@ -165,7 +165,7 @@ fn a_temporary_directory_may_be_on_another_file_system_and_full() {
     let mut child = begin(&place, &["--temp-dir", "small"]);
     feed(&mut child, 2 * MEMORY_BYTES, &[]);
     let run = Run::of(child.wait_with_output().unwrap());
-    run.fails(5, "cannot write to a temporary file in small: No space left on device");
+    run.fails(5, "bytes of small: No space left on device");
     assert_eq!(place.names(), ["large", "small"]);
     let mut child = begin(&place, &["--temp-dir", "large"]);
     feed(&mut child, 2 * MEMORY_BYTES, &[]);

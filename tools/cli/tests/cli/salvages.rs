@@ -155,3 +155,18 @@ fn what_may_have_come_back_is_said() {
     let dump = place.ok(&["dump", "rescued"]);
     assert!(dump.contains(&id(4)), "{run:?} {dump}");
 }
+
+/// 64-bit ids have nothing but zeros in their first digits.
+#[test]
+fn tokens_that_begin_alike_are_told_apart() {
+    let place = Place::new();
+    let lines: Vec<_> = (0..1_000).map(|id| format!("{id},7,{id}\n")).collect();
+    place.write("tokens.csv", lines.concat());
+    place.ok(&["load", "store", "tokens.csv"]);
+    let path = place.file(".seg");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[2 * 4_096 + 40] ^= 1;
+    replace(&path, &bytes);
+    let run = place.run(&["salvage", "store", "rescued"]).ends(3);
+    assert!(run.stdout.contains("after …000000000037 before …000000000072"), "{run:?}");
+}
