@@ -5,7 +5,8 @@ pub(crate) mod policy;
 #[cfg(test)]
 mod simulation;
 
-use std::io;
+use std::sync::mpsc;
+use std::{io, thread};
 
 use self::pace::Pace;
 use crate::delta::compaction::LayerSource;
@@ -25,6 +26,9 @@ pub(crate) const RECORDS_MAX: u64 = RECORDS_END - 1;
 /// What a record takes in a segment, with its share of the indexes.
 pub(crate) const BYTES_PER_RECORD: u64 = 75;
 
+/// After so many records, what is written so far is sent on its way to the disk.
+const EARLY_RECORDS: u64 = 1 << 20;
+
 /// Writes what inputs come to as a segment, complete and durable but for the manifest that
 /// will name it; `None` if they come to nothing. Nothing is left of it if it fails.
 pub(crate) fn write_layer(
@@ -41,6 +45,28 @@ pub(crate) fn write_layer(
         return Err(Error::NoSpace { path, needed, source: io::ErrorKind::StorageFull.into() });
     }
     write(disk, ids, inputs, records_max, pace).map_err(|error| error.of_taking(needed))
+}
+
+/// Does something that can have what is in a file so far written to the disk while it goes on, so
+/// that little is left to be waited for in the end. A file of few records is left alone.
+///
+/// What fails meanwhile the last sync will say: each handle of a file is told of it.
+fn early_synced<T>(
+    disk: &dyn Disk,
+    name: &str,
+    records: u64,
+    work: impl FnOnce(&dyn Fn()) -> T,
+) -> T {
+    let file = if records > EARLY_RECORDS { disk.open(name).ok() } else { None };
+    let Some(file) = file else { return work(&|| ()) };
+    thread::scope(|scope| {
+        let (ask, asked) = mpsc::sync_channel(1);
+        scope.spawn(move || asked.iter().for_each(|()| drop(file.sync_data())));
+        // If it is still at it, that is as well.
+        work(&move || {
+            let _ = ask.try_send(());
+        })
+    })
 }
 
 fn write(
@@ -61,13 +87,18 @@ fn write(
     let plan = SegmentPlan { ids, records_max, bounds };
     let mut builder = SegmentBuilder::new(file, path.clone(), plan)?;
     let mut done = 0;
-    let outlined = inputs.run(&mut |record, kind| {
-        if done % BLOCK_RECORDS as u64 == 0 {
-            pace.go_on(done, records_max)?;
-        }
-        done += 1;
-        // If there are more, kinds lie, and merging on finds out which.
-        if done <= records_max { builder.push(record, kind) } else { Ok(()) }
+    let outlined = early_synced(disk, &temporary, records_max, |sync_early| {
+        inputs.run(&mut |record, kind| {
+            if done % BLOCK_RECORDS as u64 == 0 {
+                pace.go_on(done, records_max)?;
+            }
+            if done % EARLY_RECORDS == EARLY_RECORDS - 1 {
+                sync_early();
+            }
+            done += 1;
+            // If there are more, kinds lie, and merging on finds out which.
+            if done <= records_max { builder.push(record, kind) } else { Ok(()) }
+        })
     })?;
     if done > records_max {
         let expected = format!("{records_max} records, as kinds were counted");
