@@ -61,10 +61,11 @@ fn early_synced<T>(
     let Some(file) = file else { return work(&|| ()) };
     thread::scope(|scope| {
         let (ask, asked) = mpsc::sync_channel(1);
-        scope.spawn(move || asked.iter().for_each(|()| drop(file.sync_data())));
-        // If it is still at it, that is as well.
+        let sync = move || asked.iter().for_each(|()| drop(file.sync_data()));
+        let syncing = thread::Builder::new().spawn_scoped(scope, sync);
         work(&move || {
-            let _ = ask.try_send(());
+            // If there is no such thread, or it is still at it, all is synced in the end.
+            let _ = syncing.is_ok() && ask.try_send(()).is_ok();
         })
     })
 }
@@ -110,4 +111,29 @@ fn write(
     sync_names(disk)?;
     unfinished.keep();
     Ok(Some((entry, outlined)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::watched::WatchedDisk;
+
+    /// Whoever asks for it has it synced before the work is over, if there is much of it.
+    #[test]
+    fn what_is_written_is_synced_early() {
+        let directory = tempfile::tempdir().unwrap();
+        let (disk, watch) = WatchedDisk::new(directory.path());
+        disk.create("file").unwrap();
+        for (records, syncs) in [(EARLY_RECORDS, 0), (EARLY_RECORDS + 1, 1)] {
+            watch.lock().unwrap().calls.clear();
+            let done = early_synced(&disk, "file", records, |sync_early| {
+                sync_early();
+                records
+            });
+            assert_eq!(done, records);
+            let calls = watch.lock().unwrap().calls.clone();
+            assert_eq!(calls.len(), syncs, "{calls:?}");
+            assert!(calls.iter().all(|call| call.contains("sync") && call.ends_with("file")));
+        }
+    }
 }

@@ -7,9 +7,10 @@
 //! Threads of its own make them, and none of a pool that others have threads in, too: commits
 //! wait for what is done here, and may be made by all threads of such a pool.
 
+use std::sync::{Mutex, PoisonError};
 use std::{panic, thread};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// No more are made at a time, as one thread uses them.
 const PLACES_MAX: usize = 8;
@@ -30,22 +31,27 @@ pub(super) fn for_each_in_order<I: Sync, T: Default + Send>(
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut waves = inputs.chunks(cores.min(PLACES_MAX));
     let (mut ready, mut next) = (Vec::new(), Vec::new());
-    let mut made = Ok(());
     loop {
         let wave = waves.next().unwrap_or_default();
         next.resize_with(wave.len(), T::default);
-        made = thread::scope(|scope| {
-            let makers: Vec<_> = wave
-                .iter()
-                .zip(&mut next)
-                .map(|(input, place)| scope.spawn(move || make(input, place)))
-                .collect();
-            made?;
+        let rest = Mutex::new(wave.iter().zip(&mut next));
+        let take = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let make_rest = || {
+            while let Some((input, place)) = take() {
+                make(input, place)?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            // Where there can be no more threads, this one does it all.
+            let start = |_| thread::Builder::new().spawn_scoped(scope, make_rest).ok();
+            let makers: Vec<_> = wave.iter().filter_map(start).collect();
             ready.iter_mut().try_for_each(&mut *consume)?;
-            let results = makers.into_iter().map(|maker| {
+            let made = make_rest();
+            let others = makers.into_iter().map(|maker| {
                 maker.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
             });
-            Ok::<_, Error>(results.collect::<Result<()>>())
+            others.chain([made]).collect::<Result<()>>()
         })?;
         if next.is_empty() {
             return Ok(());
@@ -57,6 +63,7 @@ pub(super) fn for_each_in_order<I: Sync, T: Default + Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn failing_at(at: usize, is_made: bool, inputs: &[usize]) -> (Result<()>, Vec<usize>) {
         let check = |input: usize, fails: bool| {

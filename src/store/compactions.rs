@@ -69,6 +69,30 @@ fn kinds_that_cannot_be_name_their_file() {
     }
 }
 
+/// As many records as are written in many ranges, and synced meanwhile.
+#[test]
+fn large_layers_become_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(directory.path(), &Options::new()).unwrap();
+    store.pause_compaction().unwrap();
+    let tokens = KeyFamily::Uniform.generate(1_200_000, 1);
+    let (others, loaded) = tokens.split_at(20 * ENTRIES);
+    let records = with_values(loaded.to_vec(), 1).map(|pair| Ok(Record::from(pair)));
+    store.bulk_load(records, &LoadOptions::new()).unwrap();
+    let mut batch = put(others, 2);
+    for token in loaded.iter().step_by(100) {
+        batch.remove(*token);
+    }
+    store.commit(&batch).unwrap();
+    let before = contents(&store);
+    assert_eq!(before.len(), tokens.len() - loaded.len().div_ceil(100));
+    store.resume_compaction().unwrap();
+    store.compact(UNWATCHED).unwrap();
+    assert_eq!((store.stat().layers, store.stat().tokens), (1, before.len() as u64));
+    assert!(contents(&store) == before);
+    assert_eq!(store.verify(UNWATCHED).unwrap().damages, []);
+}
+
 /// All layers become one, which has what they had.
 #[test]
 fn layers_become_one() {
