@@ -75,7 +75,7 @@ impl Layers {
 
     /// The same with a newer one above, which is read by itself until layers change again: so this
     /// takes a lookup in the bottom layer for each entry of that one, and no more.
-    pub(crate) fn with_newest(&self, newest: Arc<Layer>) -> Result<Self> {
+    pub(crate) fn with_newest_apart(&self, newest: Arc<Layer>) -> Result<Self> {
         if self.base.len() == 0 {
             return self.changed_to([newest].into_iter().chain(self.all().cloned()).collect());
         }

@@ -286,7 +286,7 @@ impl Load<'_, '_> {
                 last = self.settle(flushed, loaded.as_deref(), &layers, known, &Unhindered)?;
             }
             let layers = match last.layer() {
-                Some(newest) => layers.with_newest(newest)?,
+                Some(newest) => layers.with_newest_apart(newest)?,
                 None => layers.clone(),
             };
             // There is nothing left to be flushed, but whoever does may take layers together.
