@@ -20,6 +20,7 @@ mod results;
 mod table;
 mod talk;
 mod timing;
+pub mod walking;
 pub mod workload;
 
 use std::fs::{self, OpenOptions};

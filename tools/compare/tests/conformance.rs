@@ -12,6 +12,7 @@ use ringstore::{
     Walk,
 };
 use ringstore_compare::engines::{self, Database, Durable, Engine, Order};
+use ringstore_compare::walking::Walking;
 use tempfile::TempDir;
 
 /// Databases of an engine, each in a directory of its own.
@@ -42,32 +43,36 @@ impl Databases {
     }
 }
 
-/// Passes every call on, so that the suite meets what the comparison does.
-struct Passing(Box<dyn Database>);
+/// Passes every call on, so that the suite meets what the comparison does, and counts the
+/// steps for an engine that does not.
+struct Passing<D> {
+    database: D,
+    counts_steps: bool,
+}
 
-impl TokenStorageBackend for Passing {
+impl<D: TokenStorageBackend> TokenStorageBackend for Passing<D> {
     fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-        self.0.lookup(token)
+        self.database.lookup(token)
     }
 
     fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
-        self.0.set(token, value)
+        self.database.set(token, value)
     }
 
     fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
-        self.0.range_after(start)
+        self.database.range_after(start)
     }
 
     fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
-        self.0.range_before(end)
+        self.database.range_before(end)
     }
 
     fn len(&self) -> Result<u64> {
-        self.0.len()
+        self.database.len()
     }
 
     fn is_empty(&self) -> Result<bool> {
-        self.0.is_empty()
+        self.database.is_empty()
     }
 
     fn search_signature(
@@ -75,11 +80,25 @@ impl TokenStorageBackend for Passing {
         token: &TokenId,
         chunks: &Chunks,
     ) -> Result<Walk<(TokenId, BlockTime)>> {
-        self.0.search_signature(token, chunks)
+        let walk = self.database.search_signature(token, chunks)?;
+        if self.counts_steps {
+            return Ok(walk);
+        }
+        assert_eq!(walk.steps, walk.matches.len() as u64);
+        let steps = Walking(&self.database).search_signature(token, chunks)?.steps;
+        Ok(Walk { steps, ..walk })
     }
 
     fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
-        self.0.sign(token, peer)
+        let signed = self.database.sign(token, peer)?;
+        if self.counts_steps {
+            return Ok(signed);
+        }
+        let walked = Walking(&self.database).sign(token, peer)?;
+        Ok(signed.zip(walked).map(|(signed, walked)| {
+            assert_eq!(signed.steps, signed.signature.matches.len() as u64);
+            Signed { steps: walked.steps, ..signed }
+        }))
     }
 }
 
@@ -98,9 +117,11 @@ const CASES: u32 = 16;
 
 fn check(name: &str, suite: &Suite) {
     let mut databases = Databases::of(name);
+    let counts_steps = databases.engine.counts_steps();
     suite.check(|records| {
         let records: Vec<_> = records.iter().map(|record| Record::from(*record)).collect();
-        databases.load(&records, Order::Sorted).map(Passing)
+        let database = databases.load(&records, Order::Sorted)?;
+        Ok(Passing { database, counts_steps })
     });
 
     for family in [KeyFamily::Uniform, KeyFamily::NestedClusters, KeyFamily::Dense64] {
@@ -133,7 +154,9 @@ fn check_commits(name: &str) {
 
     let mut random = Random::new("commits", 2);
     let mut written = 0;
-    let mut database = databases.open(TOKENS).unwrap().expect("durable");
+    let open = || databases.open(TOKENS).unwrap().expect("durable");
+    let counts_steps = databases.engine.counts_steps();
+    let mut database = open();
     for round in 0..40 {
         // Tokens that are there and such as are not, some of them twice; times that are
         // older, the same and newer.
@@ -154,10 +177,10 @@ fn check_commits(name: &str) {
         let writes = commit.iter().filter(|record| oracle.set(&record.token, record.value()));
         written += writes.count();
         if round % 10 == 9 {
-            check_reads(&database, &oracle);
-            drop(database);
-            database = databases.open(TOKENS).unwrap().expect("durable");
-            check_reads(&database, &oracle);
+            check_reads(&Passing { database, counts_steps }, &oracle);
+            let opened = Passing { database: open(), counts_steps };
+            check_reads(&opened, &oracle);
+            database = opened.database;
         }
     }
     // Of 140.
@@ -175,6 +198,13 @@ fn ringstore_conforms() {
 fn lmdb_conforms() {
     check("lmdb", &Suite::new().cases(CASES));
     check_commits("lmdb");
+}
+
+#[cfg(feature = "lmdb")]
+#[test]
+fn lmdb_indexed_conforms() {
+    check("lmdb-indexed", &Suite::new().cases(CASES));
+    check_commits("lmdb-indexed");
 }
 
 #[cfg(feature = "redb")]

@@ -8,18 +8,20 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fs;
-use std::ops::Bound::{self, Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::Path;
 
 use heed::{
     BoxedError, BytesDecode, BytesEncode, CommitOrAbort, Env, EnvOpenOptions, PutFlags, RoRange,
-    RoRevRange, RoTxn, WithoutTls,
+    RoRevRange, RoTxn, RwTxn, WithoutTls,
 };
 use ringstore::{
-    BlockId, BlockTime, CHUNKS, CHUNKS_UP, Chunks, Direction, Error, RangeIter, Record, Result,
-    TokenId, TokenStorageBackend, Walk,
+    BlockTime, Chunks, Direction, Error, RangeIter, Record, Result, TokenId, TokenStorageBackend,
+    Walk,
 };
 
+use super::cursor::{self, Cursor, records};
+use super::value::{VALUE_BYTES, decode, encode};
 use super::{Database, Durable, Engine, Order};
 
 /// LMDB, by the crate `heed`.
@@ -60,12 +62,12 @@ impl Durable for LmdbTokens {
 /// Room for so many records, several times over: pages that were half full when they
 /// were split, and those that a transaction replaces; and for what is committed later, in
 /// hours. Only addresses are taken; the file grows with what is stored.
-fn map_bytes(records: usize) -> usize {
+pub(super) fn map_bytes(records: usize) -> usize {
     (64 << 30) + records.next_multiple_of(4096) * 512
 }
 
 /// A fixed number of bytes, borrowed from the map.
-enum Fixed<const N: usize> {}
+pub(super) enum Fixed<const N: usize> {}
 
 impl<'a, const N: usize> BytesEncode<'a> for Fixed<N> {
     type EItem = [u8; N];
@@ -84,11 +86,8 @@ impl<'a, const N: usize> BytesDecode<'a> for Fixed<N> {
 }
 
 type Key = Fixed<32>;
-/// Block ‖ time as a big-endian number.
-type Value = Fixed<40>;
+pub(super) type Value = Fixed<VALUE_BYTES>;
 type Table = heed::Database<'static, Key, Value>;
-/// What a cursor passes.
-type Entry<'a> = (&'a [u8; 32], &'a [u8; 40]);
 
 /// A [`TokenStorageBackend`] over an LMDB environment.
 ///
@@ -111,15 +110,14 @@ impl LmdbTokens {
     ///
     /// What LMDB reports.
     pub fn create(directory: impl AsRef<Path>, map_bytes: usize) -> Result<Self> {
-        let path = directory.as_ref();
-        fs::create_dir_all(path).map_err(|source| Error::Io {
-            operation: "create",
-            path: path.into(),
-            source,
-        })?;
-        let env = open(path, map_bytes).map_err(failed)?;
-        let tokens = create_database(&env).map_err(failed)?;
-        Ok(Self { reader: OnceCell::new(), tokens, env })
+        let env = open(directory.as_ref(), map_bytes, 0)?;
+        let tokens = create_table(&env, None).map_err(failed)?;
+        Ok(Self::over(env, tokens))
+    }
+
+    /// The tokens in a table of this environment.
+    pub(super) fn over(env: Env<WithoutTls>, tokens: Table) -> Self {
+        Self { reader: OnceCell::new(), tokens, env }
     }
 
     /// Adds records in ascending order, each above all tokens that are there, in one
@@ -129,7 +127,7 @@ impl LmdbTokens {
     ///
     /// What LMDB reports, also of records out of order; nothing is added then.
     pub fn load_sorted(&mut self, records: &[Record]) -> Result<()> {
-        self.put(records, PutFlags::APPEND)
+        self.put(records, PutFlags::APPEND, |_| Ok(()))
     }
 
     /// Puts records of different tokens in any order, in one transaction: every commit
@@ -140,7 +138,7 @@ impl LmdbTokens {
     ///
     /// What LMDB reports; nothing is added then.
     pub fn load_random(&mut self, records: &[Record]) -> Result<()> {
-        self.put(records, PutFlags::empty())
+        self.put(records, PutFlags::empty(), |_| Ok(()))
     }
 
     /// [Sets](TokenStorageBackend::set) every record in one transaction, and returns how
@@ -153,6 +151,16 @@ impl LmdbTokens {
         &mut self,
         records: impl IntoIterator<Item = (TokenId, BlockTime)>,
     ) -> Result<u64> {
+        self.set_each(records, |_, _, _| Ok(()))
+    }
+
+    /// Like [`set_many`](Self::set_many), with something to be done in the same transaction
+    /// for each record that it writes.
+    pub(super) fn set_each(
+        &mut self,
+        records: impl IntoIterator<Item = (TokenId, BlockTime)>,
+        mut also: impl FnMut(&mut RwTxn<'_>, &TokenId, &[u8; VALUE_BYTES]) -> heed::Result<()>,
+    ) -> Result<u64> {
         self.reader.take();
         let mut transaction = self.env.write_txn().map_err(failed)?;
         let mut written = 0;
@@ -160,7 +168,9 @@ impl LmdbTokens {
             let key = token.as_bytes();
             let found = self.tokens.get(&transaction, key).map_err(failed)?;
             if found.is_none_or(|found| value.time > decode(found).time) {
-                self.tokens.put(&mut transaction, key, &encode(&value)).map_err(failed)?;
+                let value = encode(&value);
+                self.tokens.put(&mut transaction, key, &value).map_err(failed)?;
+                also(&mut transaction, &token, &value).map_err(failed)?;
                 written += 1;
             }
         }
@@ -170,18 +180,25 @@ impl LmdbTokens {
         Ok(written)
     }
 
-    fn put(&mut self, records: &[Record], flags: PutFlags) -> Result<()> {
+    /// Puts records, and then does something else in the same transaction.
+    pub(super) fn put(
+        &mut self,
+        records: &[Record],
+        flags: PutFlags,
+        also: impl FnOnce(&mut RwTxn<'_>) -> heed::Result<()>,
+    ) -> Result<()> {
         self.reader.take();
         let mut transaction = self.env.write_txn().map_err(failed)?;
         for record in records {
             let (key, value) = (record.token.as_bytes(), encode(&record.value()));
             self.tokens.put_with_flags(&mut transaction, flags, key, &value).map_err(failed)?;
         }
+        also(&mut transaction).map_err(failed)?;
         transaction.commit().map_err(failed)
     }
 
     /// The tokens as of the last write.
-    fn reader(&self) -> Result<&RoTxn<'static, WithoutTls>> {
+    pub(super) fn reader(&self) -> Result<&RoTxn<'static, WithoutTls>> {
         if let Some(reader) = self.reader.get() {
             return Ok(reader);
         }
@@ -189,41 +206,46 @@ impl LmdbTokens {
         Ok(self.reader.get_or_init(|| reader))
     }
 
-    fn cursor(&self, direction: Direction, bounds: Bounds<'_>) -> Result<Cursor<'_>> {
+    /// The way from a token, which is left out, or from one end to the other.
+    fn cursor(&self, direction: Direction, from: Option<&TokenId>) -> Result<LmdbCursor<'_>> {
         let reader = self.reader()?;
-        match direction {
-            Direction::Up => self.tokens.range(reader, &bounds).map(Cursor::Up),
-            Direction::Down => self.tokens.rev_range(reader, &bounds).map(Cursor::Down),
-        }
-        .map_err(failed)
+        let from = from.map_or(Unbounded, |token| Excluded(token.as_bytes()));
+        let range = match direction {
+            Direction::Up => self.tokens.range(reader, &(from, Unbounded)).map(Range::Up),
+            Direction::Down => self.tokens.rev_range(reader, &(Unbounded, from)).map(Range::Down),
+        };
+        Ok(LmdbCursor { range: range.map_err(failed)?, value: &[0; VALUE_BYTES] })
     }
 }
 
-type Bounds<'a> = (Bound<&'a [u8; 32]>, Bound<&'a [u8; 32]>);
-
-fn above(token: &TokenId) -> Bounds<'_> {
-    (Excluded(token.as_bytes()), Unbounded)
+/// A way through the tokens, and the value of the last one passed, where it lies.
+pub(super) struct LmdbCursor<'a> {
+    range: Range<'a>,
+    value: &'a [u8; VALUE_BYTES],
 }
 
-fn below(token: &TokenId) -> Bounds<'_> {
-    (Unbounded, Excluded(token.as_bytes()))
-}
-
-/// A way through the tokens.
-enum Cursor<'a> {
+enum Range<'a> {
     Up(RoRange<'a, Key, Value>),
     Down(RoRevRange<'a, Key, Value>),
 }
 
-impl<'a> Iterator for Cursor<'a> {
-    type Item = heed::Result<Entry<'a>>;
+impl Cursor for LmdbCursor<'_> {
+    #[inline]
+    fn next(&mut self) -> Result<Option<TokenId>> {
+        let entry = match &mut self.range {
+            Range::Up(range) => range.next(),
+            Range::Down(range) => range.next(),
+        };
+        let Some((key, value)) = entry.transpose().map_err(failed)? else {
+            return Ok(None);
+        };
+        self.value = value;
+        Ok(Some(TokenId(*key)))
+    }
 
     #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Up(range) => range.next(),
-            Self::Down(range) => range.next(),
-        }
+    fn value(&self) -> Result<BlockTime> {
+        Ok(decode(self.value))
     }
 }
 
@@ -238,46 +260,19 @@ impl TokenStorageBackend for LmdbTokens {
     }
 
     fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
-        Ok(Box::new(self.cursor(Direction::Up, above(start))?.map(record)))
+        Ok(records(self.cursor(Direction::Up, Some(start))?))
     }
 
     fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
-        Ok(Box::new(self.cursor(Direction::Down, below(end))?.map(record)))
+        Ok(records(self.cursor(Direction::Down, Some(end))?))
     }
 
-    /// Does what the provided one does, in a plain loop over a cursor that reads the
-    /// values of matches alone: LMDB is not to be held back by how others walk.
     fn search_signature(
         &self,
         token: &TokenId,
         chunks: &Chunks,
     ) -> Result<Walk<(TokenId, BlockTime)>> {
-        let mut walk =
-            Walk { matches: Vec::with_capacity(CHUNKS), steps: 0, wrapped: false, complete: false };
-        let (above, below) = (above(token), below(token));
-        for (direction, leg_end, to_end, beyond_end) in
-            [(Direction::Up, CHUNKS_UP, above, below), (Direction::Down, CHUNKS, below, above)]
-        {
-            for (bounds, is_beyond_end) in [(to_end, false), (beyond_end, true)] {
-                if walk.matches.len() == leg_end {
-                    break;
-                }
-                for entry in self.cursor(direction, bounds)? {
-                    let (key, value) = entry.map_err(failed)?;
-                    let passed = TokenId(*key);
-                    walk.steps += 1;
-                    walk.wrapped |= is_beyond_end;
-                    if passed.suffix() == chunks[walk.matches.len()] {
-                        walk.matches.push((passed, decode(value)));
-                        if walk.matches.len() == leg_end {
-                            break;
-                        }
-                    }
-                }
-            }
-        }
-        walk.complete = walk.matches.len() == CHUNKS;
-        Ok(walk)
+        cursor::search_signature(token, chunks, |direction, from| self.cursor(direction, from))
     }
 
     fn len(&self) -> Result<u64> {
@@ -285,43 +280,42 @@ impl TokenStorageBackend for LmdbTokens {
     }
 }
 
+/// Opens the environment in a directory, which is made if it does not exist, with so many
+/// tables that have a name.
+pub(super) fn open(path: &Path, map_bytes: usize, named_tables: u32) -> Result<Env<WithoutTls>> {
+    fs::create_dir_all(path).map_err(|source| Error::Io {
+        operation: "create",
+        path: path.into(),
+        source,
+    })?;
+    open_directory(path, map_bytes, named_tables).map_err(failed)
+}
+
 #[expect(unsafe_code, reason = "heed leaves it to its callers that nobody else alters the files")]
-fn open(path: &Path, map_bytes: usize) -> heed::Result<Env<WithoutTls>> {
+fn open_directory(
+    path: &Path,
+    map_bytes: usize,
+    named_tables: u32,
+) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(map_bytes);
+    options.map_size(map_bytes).max_dbs(named_tables);
     // SAFETY: the directory is this program's own, on a local disk, and it alone writes
     // there, through LMDB and with LMDB's locks.
     unsafe { options.open(path) }
 }
 
-fn create_database(env: &Env<WithoutTls>) -> heed::Result<Table> {
+/// The table of this name, or the one without a name, which is made if it is not there.
+pub(super) fn create_table<const N: usize>(
+    env: &Env<WithoutTls>,
+    name: Option<&str>,
+) -> heed::Result<heed::Database<'static, Fixed<N>, Value>> {
     let created = env.create_databases_and_commit(env.write_txn()?, |opener, transaction| {
-        let tokens = opener.create_database(transaction, None)?;
-        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(tokens))
+        let table = opener.create_database(transaction, name)?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(table))
     })?;
     Ok(created.unwrap_commit())
 }
 
-fn record(entry: heed::Result<Entry<'_>>) -> Result<(TokenId, BlockTime)> {
-    let (key, value) = entry.map_err(failed)?;
-    Ok((TokenId(*key), decode(value)))
-}
-
-fn encode(value: &BlockTime) -> [u8; 40] {
-    let mut bytes = [0; 40];
-    bytes[..32].copy_from_slice(value.block.as_bytes());
-    bytes[32..].copy_from_slice(&value.time.to_be_bytes());
-    bytes
-}
-
-fn decode(bytes: &[u8; 40]) -> BlockTime {
-    let mut block = [0; 32];
-    let mut time = [0; 8];
-    block.copy_from_slice(&bytes[..32]);
-    time.copy_from_slice(&bytes[32..]);
-    BlockTime { block: BlockId(block), time: u64::from_be_bytes(time) }
-}
-
-fn failed(error: heed::Error) -> Error {
+pub(super) fn failed(error: heed::Error) -> Error {
     Error::backend("lmdb", error)
 }

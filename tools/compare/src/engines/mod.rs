@@ -1,11 +1,17 @@
 //! The engines that are compared: one file each, and one line in [`ALL`].
 
 #[cfg(feature = "lmdb")]
+mod cursor;
+#[cfg(feature = "lmdb")]
 pub mod lmdb;
+#[cfg(feature = "lmdb")]
+pub mod lmdb_indexed;
 pub mod mem;
 #[cfg(feature = "redb")]
 pub mod redb;
 pub mod ringstore;
+#[cfg(feature = "lmdb")]
+mod value;
 
 use std::path::Path;
 
@@ -16,6 +22,8 @@ pub const ALL: &[&dyn Engine] = &[
     &ringstore::Ringstore,
     #[cfg(feature = "lmdb")]
     &lmdb::Lmdb,
+    #[cfg(feature = "lmdb")]
+    &lmdb_indexed::LmdbIndexed,
     #[cfg(feature = "redb")]
     &redb::Redb,
     &mem::Mem,
@@ -61,6 +69,16 @@ pub trait Engine: Sync {
     /// What the engine reports.
     fn open(&self, _directory: &Path, _records: usize) -> Result<Option<Box<dyn Durable>>> {
         Ok(None)
+    }
+
+    /// Whether walks and signatures tell how many tokens they pass.
+    ///
+    /// As provided, yes. An engine that goes from match to match, and keeps no ranks, would
+    /// have to pass all tokens between them to know, which is what its index is there to
+    /// save. What it tells as `steps` is how many matches it found; all else of a walk is
+    /// as it is of others.
+    fn counts_steps(&self) -> bool {
+        true
     }
 }
 
