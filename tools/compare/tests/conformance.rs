@@ -214,6 +214,13 @@ fn redb_conforms() {
     check_commits("redb");
 }
 
+#[cfg(feature = "sled")]
+#[test]
+fn sled_conforms() {
+    check("sled", &Suite::new().cases(CASES));
+    check_commits("sled");
+}
+
 #[test]
 fn mem_conforms() {
     check("mem", &Suite::new());

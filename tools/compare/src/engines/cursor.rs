@@ -40,11 +40,11 @@ pub(super) fn no_walk() -> Walk<(TokenId, BlockTime)> {
 pub(super) fn search_signature<C: Cursor>(
     token: &TokenId,
     chunks: &Chunks,
-    open: impl Fn(Direction, Option<&TokenId>) -> Result<C>,
+    open: impl Fn(Direction, Option<TokenId>) -> Result<C>,
 ) -> Result<Walk<(TokenId, BlockTime)>> {
     let mut walk = no_walk();
     for (direction, leg_end) in LEGS {
-        for from in [Some(token), None] {
+        for from in [Some(*token), None] {
             if walk.matches.len() == leg_end {
                 break;
             }

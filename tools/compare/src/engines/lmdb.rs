@@ -207,9 +207,9 @@ impl LmdbTokens {
     }
 
     /// The way from a token, which is left out, or from one end to the other.
-    fn cursor(&self, direction: Direction, from: Option<&TokenId>) -> Result<LmdbCursor<'_>> {
+    fn cursor(&self, direction: Direction, from: Option<TokenId>) -> Result<LmdbCursor<'_>> {
         let reader = self.reader()?;
-        let from = from.map_or(Unbounded, |token| Excluded(token.as_bytes()));
+        let from = from.as_ref().map_or(Unbounded, |token| Excluded(token.as_bytes()));
         let range = match direction {
             Direction::Up => self.tokens.range(reader, &(from, Unbounded)).map(Range::Up),
             Direction::Down => self.tokens.rev_range(reader, &(Unbounded, from)).map(Range::Down),
@@ -260,11 +260,11 @@ impl TokenStorageBackend for LmdbTokens {
     }
 
     fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
-        Ok(records(self.cursor(Direction::Up, Some(start))?))
+        Ok(records(self.cursor(Direction::Up, Some(*start))?))
     }
 
     fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
-        Ok(records(self.cursor(Direction::Down, Some(end))?))
+        Ok(records(self.cursor(Direction::Down, Some(*end))?))
     }
 
     fn search_signature(

@@ -1,7 +1,11 @@
 //! The engines that are compared: one file each, and one line in [`ALL`].
 
-#[cfg(feature = "lmdb")]
+#[cfg(feature = "sled")]
+mod batched;
+#[cfg(any(feature = "lmdb", feature = "sled"))]
 mod cursor;
+#[cfg(feature = "sled")]
+mod iterated;
 #[cfg(feature = "lmdb")]
 pub mod lmdb;
 #[cfg(feature = "lmdb")]
@@ -10,7 +14,9 @@ pub mod mem;
 #[cfg(feature = "redb")]
 pub mod redb;
 pub mod ringstore;
-#[cfg(feature = "lmdb")]
+#[cfg(feature = "sled")]
+pub mod sled;
+#[cfg(any(feature = "lmdb", feature = "sled"))]
 mod value;
 
 use std::path::Path;
@@ -26,6 +32,8 @@ pub const ALL: &[&dyn Engine] = &[
     &lmdb_indexed::LmdbIndexed,
     #[cfg(feature = "redb")]
     &redb::Redb,
+    #[cfg(feature = "sled")]
+    &sled::Sled,
     &mem::Mem,
 ];
 
