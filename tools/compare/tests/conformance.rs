@@ -221,6 +221,13 @@ fn sled_conforms() {
     check_commits("sled");
 }
 
+#[cfg(feature = "fjall")]
+#[test]
+fn fjall_conforms() {
+    check("fjall", &Suite::new().cases(CASES));
+    check_commits("fjall");
+}
+
 #[test]
 fn mem_conforms() {
     check("mem", &Suite::new());

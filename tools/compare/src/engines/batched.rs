@@ -159,12 +159,17 @@ pub(super) fn block_time(engine: &'static str, value: &[u8]) -> Result<BlockTime
     }
 }
 
+/// Records that are written in one batch where many are loaded.
+#[cfg(feature = "fjall")]
+pub(super) const LOAD_BATCH: usize = 1_000;
+
 /// A cache for so many records and what engines have around them.
 pub(super) fn cache_bytes(records: usize) -> usize {
     records * 256 + (64 << 20)
 }
 
 /// Makes names of new files in a directory durable.
+#[cfg(feature = "sled")]
 pub(super) fn sync_directory(directory: &Path) -> Result<()> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(|source| Error::Io {
         operation: "sync",

@@ -1,10 +1,12 @@
 //! The engines that are compared: one file each, and one line in [`ALL`].
 
-#[cfg(feature = "sled")]
+#[cfg(any(feature = "fjall", feature = "sled"))]
 mod batched;
-#[cfg(any(feature = "lmdb", feature = "sled"))]
+#[cfg(any(feature = "fjall", feature = "lmdb", feature = "sled"))]
 mod cursor;
-#[cfg(feature = "sled")]
+#[cfg(feature = "fjall")]
+pub mod fjall;
+#[cfg(any(feature = "fjall", feature = "sled"))]
 mod iterated;
 #[cfg(feature = "lmdb")]
 pub mod lmdb;
@@ -16,7 +18,7 @@ pub mod redb;
 pub mod ringstore;
 #[cfg(feature = "sled")]
 pub mod sled;
-#[cfg(any(feature = "lmdb", feature = "sled"))]
+#[cfg(any(feature = "fjall", feature = "lmdb", feature = "sled"))]
 mod value;
 
 use std::path::Path;
@@ -34,6 +36,8 @@ pub const ALL: &[&dyn Engine] = &[
     &redb::Redb,
     #[cfg(feature = "sled")]
     &sled::Sled,
+    #[cfg(feature = "fjall")]
+    &fjall::Fjall,
     &mem::Mem,
 ];
 
