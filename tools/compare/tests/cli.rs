@@ -135,7 +135,9 @@ fn check_row(row: &Value, family: KeyFamily) {
         assert_eq!(row["ops"], 2, "{row}");
         assert!(row["p99_ns"].is_null() && row["p999_ns"].is_null(), "{row}");
     }
-    let on_disk = row["bytes_per_token"].as_f64().is_some_and(|bytes| bytes >= 72.0);
+    // Some engines leave out what keys have in common.
+    let least = if family == KeyFamily::Uniform { 72.0 } else { 40.0 };
+    let on_disk = row["bytes_per_token"].as_f64().is_some_and(|bytes| bytes >= least);
     assert_eq!(on_disk, row["engine"] != "mem", "{row}");
     assert_eq!(row["bytes_per_token"].is_null(), row["engine"] == "mem", "{row}");
 }

@@ -228,6 +228,13 @@ fn fjall_conforms() {
     check_commits("fjall");
 }
 
+#[cfg(feature = "leveldb")]
+#[test]
+fn leveldb_conforms() {
+    check("leveldb", &Suite::new().cases(CASES));
+    check_commits("leveldb");
+}
+
 #[test]
 fn mem_conforms() {
     check("mem", &Suite::new());

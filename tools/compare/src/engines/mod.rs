@@ -1,13 +1,17 @@
 //! The engines that are compared: one file each, and one line in [`ALL`].
 
-#[cfg(any(feature = "fjall", feature = "sled"))]
+#[cfg(any(feature = "fjall", feature = "leveldb", feature = "sled"))]
 mod batched;
-#[cfg(any(feature = "fjall", feature = "lmdb", feature = "sled"))]
+#[cfg(any(feature = "fjall", feature = "leveldb", feature = "lmdb", feature = "sled"))]
 mod cursor;
 #[cfg(feature = "fjall")]
 pub mod fjall;
 #[cfg(any(feature = "fjall", feature = "sled"))]
 mod iterated;
+#[cfg(feature = "leveldb")]
+pub mod leveldb;
+#[cfg(feature = "leveldb")]
+mod leveldb_disk;
 #[cfg(feature = "lmdb")]
 pub mod lmdb;
 #[cfg(feature = "lmdb")]
@@ -18,7 +22,7 @@ pub mod redb;
 pub mod ringstore;
 #[cfg(feature = "sled")]
 pub mod sled;
-#[cfg(any(feature = "fjall", feature = "lmdb", feature = "sled"))]
+#[cfg(any(feature = "fjall", feature = "leveldb", feature = "lmdb", feature = "sled"))]
 mod value;
 
 use std::path::Path;
@@ -38,6 +42,8 @@ pub const ALL: &[&dyn Engine] = &[
     &sled::Sled,
     #[cfg(feature = "fjall")]
     &fjall::Fjall,
+    #[cfg(feature = "leveldb")]
+    &leveldb::LevelDb,
     &mem::Mem,
 ];
 
@@ -90,6 +96,11 @@ pub trait Engine: Sync {
     /// save. What it tells as `steps` is how many matches it found; all else of a walk is
     /// as it is of others.
     fn counts_steps(&self) -> bool {
+        true
+    }
+
+    /// Whether several threads can read one database at the same time. As provided, yes.
+    fn is_for_threads(&self) -> bool {
         true
     }
 }
