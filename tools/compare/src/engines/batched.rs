@@ -12,8 +12,6 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::File;
-use std::path::Path;
 
 use ringstore::{
     BlockTime, Chunks, Direction, Error, RangeIter, Record, Result, TokenId, TokenStorageBackend,
@@ -166,14 +164,4 @@ pub(super) const LOAD_BATCH: usize = 1_000;
 /// A cache for so many records and what engines have around them.
 pub(super) fn cache_bytes(records: usize) -> usize {
     records * 256 + (64 << 20)
-}
-
-/// Makes names of new files in a directory durable.
-#[cfg(feature = "sled")]
-pub(super) fn sync_directory(directory: &Path) -> Result<()> {
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|source| Error::Io {
-        operation: "sync",
-        path: directory.into(),
-        source,
-    })
 }

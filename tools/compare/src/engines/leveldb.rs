@@ -21,16 +21,16 @@
 //! alone can use a database, and compactions are done by whoever writes.
 
 use std::cell::RefCell;
-use std::mem;
 use std::path::Path;
 use std::rc::Rc;
 
 use ringstore::{BlockTime, Direction, Error, Record, Result, TokenId};
 use rusty_leveldb::{DB, DBIterator, LdbIterator, Options, Status, WriteBatch};
 
-use super::batched::{Batched, KeyValue, LOAD_BATCH, block_time, cache_bytes, token};
+use super::batched::{Batched, KeyValue, LOAD_BATCH, block_time, cache_bytes, record};
 use super::cursor::Cursor;
 use super::leveldb_disk::SyncedDisk;
+use super::moved::{Moved, MovedCursor};
 use super::value::encode;
 use super::{Database, Durable, Engine, Order};
 
@@ -122,58 +122,49 @@ impl KeyValue for LevelDbTokens {
 
     fn cursor(&self, direction: Direction, from: Option<TokenId>) -> Result<impl Cursor> {
         let mut iterator = self.db.borrow_mut().new_iter().map_err(failed)?;
-        let state = match (direction, from) {
-            (Direction::Up, None) => {
-                iterator.seek(TokenId::MIN.as_bytes());
-                State::AtNext
+        match direction {
+            Direction::Up => {
+                let from_end = from.unwrap_or(TokenId::MIN);
+                iterator.seek(from_end.as_bytes());
+                let left_out = |from: TokenId| {
+                    iterator.current().is_some_and(|(key, _)| *key == *from.as_bytes())
+                };
+                if from.is_some_and(left_out) {
+                    iterator.advance();
+                }
             }
-            (Direction::Up, Some(from)) => {
-                iterator.seek(from.as_bytes());
-                let is_at_it = iterator.current().is_some_and(|(key, _)| *key == from.0);
-                if is_at_it { State::BeforeNext } else { State::AtNext }
-            }
-            (Direction::Down, from) => {
+            Direction::Down => {
                 iterator.seek(from.as_ref().map_or(&ABOVE_ALL, |from| from.as_bytes()));
-                State::BeforeNext
+                iterator.prev();
             }
-        };
-        Ok(LevelDbCursor { iterator, direction, state, value: BlockTime::default() })
+        }
+        let iterator = LevelDbIterator { iterator, value: BlockTime::default() };
+        Ok(MovedCursor::new(iterator, direction))
     }
 }
 
-struct LevelDbCursor {
+struct LevelDbIterator {
     iterator: DBIterator,
-    direction: Direction,
-    state: State,
     value: BlockTime,
 }
 
-/// Where the iterator is.
-#[derive(Clone, Copy)]
-enum State {
-    /// It has to move to be at the next token.
-    BeforeNext,
-    AtNext,
-    /// It must not be moved, for it would begin anew.
-    AtEnd,
-}
+impl Moved for LevelDbIterator {
+    fn move_to_next(&mut self, direction: Direction) {
+        match direction {
+            Direction::Up => self.iterator.advance(),
+            Direction::Down => self.iterator.prev(),
+        };
+    }
 
-impl Cursor for LevelDbCursor {
-    fn next(&mut self) -> Result<Option<TokenId>> {
-        match (mem::replace(&mut self.state, State::AtEnd), self.direction) {
-            (State::AtEnd, _) => return Ok(None),
-            (State::AtNext, _) => {}
-            (State::BeforeNext, Direction::Up) => drop(self.iterator.advance()),
-            (State::BeforeNext, Direction::Down) => drop(self.iterator.prev()),
-        }
+    /// Looked at with the value, for the iterator copies both each time.
+    fn token(&mut self) -> Result<Option<TokenId>> {
         match self.iterator.current() {
-            None => Ok(None),
-            Some((key, _)) if *key == ABOVE_ALL => Ok(None),
-            Some((key, value)) => {
-                self.state = State::BeforeNext;
-                self.value = block_time(NAME, &value)?;
-                token(NAME, &key).map(Some)
+            Some((key, value)) if *key != ABOVE_ALL => {
+                let (token, value) = record(NAME, &key, &value)?;
+                self.value = value;
+                Ok(Some(token))
             }
+            _ => Ok(None),
         }
     }
 

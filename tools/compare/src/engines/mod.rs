@@ -17,6 +17,8 @@ pub mod lmdb;
 #[cfg(feature = "lmdb")]
 pub mod lmdb_indexed;
 pub mod mem;
+#[cfg(feature = "leveldb")]
+mod moved;
 #[cfg(feature = "redb")]
 pub mod redb;
 pub mod ringstore;

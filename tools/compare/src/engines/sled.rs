@@ -18,7 +18,7 @@ use std::path::Path;
 use ringstore::{BlockTime, Direction, Error, Record, Result, TokenId};
 use sled::{Batch, Config, Db, Mode};
 
-use super::batched::{Batched, KeyValue, block_time, cache_bytes, record, sync_directory};
+use super::batched::{Batched, KeyValue, block_time, cache_bytes, record};
 use super::cursor::Cursor;
 use super::iterated::{Iterated, bounds};
 use super::value::encode;
@@ -102,6 +102,15 @@ impl KeyValue for SledTokens {
         });
         Ok(Iterated::new(range, direction))
     }
+}
+
+/// Makes names of new files in a directory durable.
+fn sync_directory(directory: &Path) -> Result<()> {
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(|source| Error::Io {
+        operation: "sync",
+        path: directory.into(),
+        source,
+    })
 }
 
 fn failed(error: sled::Error) -> Error {
