@@ -235,6 +235,13 @@ fn leveldb_conforms() {
     check_commits("leveldb");
 }
 
+#[cfg(feature = "rocksdb")]
+#[test]
+fn rocksdb_conforms() {
+    check("rocksdb", &Suite::new().cases(CASES));
+    check_commits("rocksdb");
+}
+
 #[test]
 fn mem_conforms() {
     check("mem", &Suite::new());

@@ -158,7 +158,7 @@ pub(super) fn block_time(engine: &'static str, value: &[u8]) -> Result<BlockTime
 }
 
 /// Records that are written in one batch where many are loaded.
-#[cfg(any(feature = "fjall", feature = "leveldb"))]
+#[cfg(any(feature = "fjall", feature = "leveldb", feature = "rocksdb"))]
 pub(super) const LOAD_BATCH: usize = 1_000;
 
 /// A cache for so many records and what engines have around them.

@@ -1,8 +1,14 @@
 //! The engines that are compared: one file each, and one line in [`ALL`].
 
-#[cfg(any(feature = "fjall", feature = "leveldb", feature = "sled"))]
+#[cfg(any(feature = "fjall", feature = "leveldb", feature = "rocksdb", feature = "sled"))]
 mod batched;
-#[cfg(any(feature = "fjall", feature = "leveldb", feature = "lmdb", feature = "sled"))]
+#[cfg(any(
+    feature = "fjall",
+    feature = "leveldb",
+    feature = "lmdb",
+    feature = "rocksdb",
+    feature = "sled"
+))]
 mod cursor;
 #[cfg(feature = "fjall")]
 pub mod fjall;
@@ -17,14 +23,22 @@ pub mod lmdb;
 #[cfg(feature = "lmdb")]
 pub mod lmdb_indexed;
 pub mod mem;
-#[cfg(feature = "leveldb")]
+#[cfg(any(feature = "leveldb", feature = "rocksdb"))]
 mod moved;
 #[cfg(feature = "redb")]
 pub mod redb;
 pub mod ringstore;
+#[cfg(feature = "rocksdb")]
+pub mod rocksdb;
 #[cfg(feature = "sled")]
 pub mod sled;
-#[cfg(any(feature = "fjall", feature = "leveldb", feature = "lmdb", feature = "sled"))]
+#[cfg(any(
+    feature = "fjall",
+    feature = "leveldb",
+    feature = "lmdb",
+    feature = "rocksdb",
+    feature = "sled"
+))]
 mod value;
 
 use std::path::Path;
@@ -46,6 +60,8 @@ pub const ALL: &[&dyn Engine] = &[
     &fjall::Fjall,
     #[cfg(feature = "leveldb")]
     &leveldb::LevelDb,
+    #[cfg(feature = "rocksdb")]
+    &rocksdb::RocksDb,
     &mem::Mem,
 ];
 
