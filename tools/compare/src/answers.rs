@@ -1,109 +1,184 @@
 //! Whether all engines give the right answers, before any is timed, and whether what was
 //! committed to them is there.
 //!
-//! Lookups and ranges are compared with the records that the engines were filled with,
-//! walks and signatures with what a walk through the ranges of the first engine meets, and
-//! each signature with the challenge that it answers. After commits, in which one engine gets further than
-//! another, every token of each of them is looked up, and all tokens are counted.
+//! Lookups, ranges, walks and signatures are compared with what is found by looking at the
+//! records, one by one, that the engines were filled with; each signature also with the
+//! challenge that it answers. After commits, in which one engine gets further than another,
+//! every token of each of them is looked up, and all tokens are counted.
 
 use std::fmt::Debug;
 
 use ringstore::{
-    BlockTime, CHUNKS, Record, Result, Signed, TokenId, TokenStorageBackend, Walk, chunks,
+    BlockTime, CHUNKS, Chunks, Error, RangeIter, Record, Result, Signed, TokenId,
+    TokenStorageBackend, Walk, chunks,
 };
 
-use crate::commits::{COMMIT_TOKENS, Commits};
 use crate::data::{Queries, find};
+use crate::engines::Database;
 use crate::exit::Failure;
 use crate::load::Loaded;
-use crate::reads::{PEER, RANGE_RECORDS};
-use crate::walking::Walking;
+use crate::reads::{BATCH, PEER, RANGE_RECORDS};
+use crate::talk;
+use crate::turns::guarded;
+use crate::writes::{COMMIT_TOKENS, Commits};
 
 const LOOKUPS_MAX: usize = 100_000;
 const RANGES_MAX: usize = 200;
 const SIGNATURES_MAX: usize = 200;
+const BATCH_SIGNATURES: usize = 16;
 
 /// Tokens that are passed in walks, after which no other walk is begun: where a suffix
 /// is missing each of them goes round the whole ring.
 const STEPS_MAX: u64 = 10_000_000;
 
-/// Compares a sample of the answers of all databases, which were filled with these
-/// records, given ascending.
-pub(crate) fn compare(
-    databases: &[Loaded],
-    records: &[Record],
-    queries: &Queries,
-) -> Result<(), Failure> {
-    for loaded in databases {
-        let (name, database) = (loaded.engine.name(), &loaded.database);
-        expect(name, "len", &database.len()?, &(records.len() as u64))?;
-        let lookup = |token: &TokenId| database.lookup(token);
-        for operation in 0..queries.len().min(LOOKUPS_MAX) {
-            for token in [queries.hit(operation), queries.miss(operation)] {
-                let right = find(records, token).ok().map(|at| records[at].value());
-                expect(name, format_args!("lookup of {token}"), &lookup(token)?, &right)?;
-            }
-        }
-        for operation in 0..queries.len().min(RANGES_MAX) {
-            for token in [queries.hit(operation), queries.miss(operation)] {
-                let (below, above) = around(records, token);
-                let up = database.range_after(token)?.take(RANGE_RECORDS);
-                let up = up.collect::<Result<Vec<_>>>()?;
-                let right: Vec<_> = above.iter().take(RANGE_RECORDS).map(pair).collect();
-                expect(name, format_args!("range above {token}"), &up, &right)?;
-                let down = database.range_before(token)?.take(RANGE_RECORDS);
-                let down = down.collect::<Result<Vec<_>>>()?;
-                let right: Vec<_> = below.iter().rev().take(RANGE_RECORDS).map(pair).collect();
-                expect(name, format_args!("range below {token}"), &down, &right)?;
-            }
-        }
-    }
-    compare_walks(databases, records, queries)
+/// What came of comparing answers.
+pub(crate) struct Compared {
+    /// Of each database.
+    pub(crate) outcomes: Vec<Result<(), Failure>>,
+    /// Tokens that are passed for each match of a walk, in the mean; `None` if none was
+    /// found.
+    pub(crate) steps_per_match: Option<f64>,
 }
 
-fn compare_walks(
-    databases: &[Loaded],
+/// Compares a sample of the answers of all databases, which were filled with these
+/// records, given ascending.
+pub(crate) fn compare(databases: &[Loaded], records: &[Record], queries: &Queries) -> Compared {
+    talk::stage("comparing answers", databases.len());
+    let walks = walks(records, queries);
+    let (steps, matches) = walks.iter().fold((0, 0), |(steps, matches), walked| {
+        (steps + walked.walk.steps, matches + walked.walk.matches.len())
+    });
+    let compare = |loaded: &Loaded| {
+        let (name, database) = (loaded.engine.name(), loaded.database.as_ref());
+        talk::turn(name);
+        guarded(|| {
+            compare_lookups(name, database, records, queries)?;
+            compare_ranges(name, database, records, queries)?;
+            compare_walks(name, database, &walks, loaded.engine.counts_steps())?;
+            compare_batches(name, database, records, queries)?;
+            match database.reader()? {
+                // Each thread has the way in that this one has.
+                Some(reader) => compare_batches(name, reader.as_ref(), records, queries),
+                None => Ok(()),
+            }
+        })
+    };
+    Compared {
+        outcomes: databases.iter().map(compare).collect(),
+        steps_per_match: (matches > 0).then(|| steps as f64 / matches as f64),
+    }
+}
+
+fn compare_lookups(
+    name: &str,
+    database: &dyn Database,
     records: &[Record],
     queries: &Queries,
 ) -> Result<(), Failure> {
-    let Some(first) = databases.first() else {
-        return Ok(());
-    };
+    expect(name, "len", &database.len()?, &(records.len() as u64))?;
+    for operation in 0..queries.len().min(LOOKUPS_MAX) {
+        for token in [queries.hit(operation), queries.miss(operation)] {
+            let right = Sorted(records).lookup(token)?;
+            expect(name, format_args!("lookup of {token}"), &database.lookup(token)?, &right)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_ranges(
+    name: &str,
+    database: &dyn Database,
+    records: &[Record],
+    queries: &Queries,
+) -> Result<(), Failure> {
+    let read = |range: RangeIter<'_>| range.take(RANGE_RECORDS).collect::<Result<Vec<_>>>();
+    for operation in 0..queries.len().min(RANGES_MAX) {
+        for token in [queries.hit(operation), queries.miss(operation)] {
+            let up = read(database.range_after(token)?)?;
+            let right = read(Sorted(records).range_after(token)?)?;
+            expect(name, format_args!("range above {token}"), &up, &right)?;
+            let down = read(database.range_before(token)?)?;
+            let right = read(Sorted(records).range_before(token)?)?;
+            expect(name, format_args!("range below {token}"), &down, &right)?;
+        }
+    }
+    Ok(())
+}
+
+/// A walk, and the signature for which it is made.
+struct Walked {
+    token: TokenId,
+    challenge: Chunks,
+    walk: Walk<(TokenId, BlockTime)>,
+    signed: Option<Signed>,
+}
+
+/// Walks through the records token by token.
+fn walks(records: &[Record], queries: &Queries) -> Vec<Walked> {
+    let mut walks = Vec::new();
     let mut steps = 0;
     for operation in 0..queries.len().min(SIGNATURES_MAX) {
         if steps > STEPS_MAX {
             break;
         }
-        let token = queries.hit(operation);
-        let block = find(records, token).ok().map(|at| records[at].block).unwrap_or_default();
-        let challenge = chunks(&PEER, token, &block);
-        // Token by token, whatever the engine does instead.
-        let walking = Walking(&first.database);
-        let walk = walking.search_signature(token, &challenge)?;
-        let signed = walking.sign(token, &PEER)?;
-        steps += walk.steps;
-        let name = first.engine.name();
-        expect(
-            name,
-            format_args!("whether {token} is signed for"),
-            &signed.is_some(),
-            &(walk.complete && walk.matches.len() == CHUNKS),
-        )?;
-        if let Some(signed) = &signed {
+        let (token, records) = (*queries.hit(operation), Sorted(records));
+        let block = records.lookup(&token).ok().flatten().unwrap_or_default().block;
+        let challenge = chunks(&PEER, &token, &block);
+        if let (Ok(walk), Ok(signed)) =
+            (records.search_signature(&token, &challenge), records.sign(&token, &PEER))
+        {
+            steps += walk.steps;
+            walks.push(Walked { token, challenge, walk, signed });
+        }
+    }
+    walks
+}
+
+fn compare_walks(
+    name: &str,
+    database: &dyn Database,
+    walks: &[Walked],
+    counts_steps: bool,
+) -> Result<(), Failure> {
+    let steps = |steps, matches: usize| if counts_steps { steps } else { matches as u64 };
+    for Walked { token, challenge, walk, signed } in walks {
+        let found = database.search_signature(token, challenge)?;
+        let right = Walk { steps: steps(walk.steps, walk.matches.len()), ..walk.clone() };
+        expect(name, format_args!("walk from {token}"), &found, &right)?;
+        let found = database.sign(token, &PEER)?;
+        let right = signed.map(|signed| Signed { steps: steps(signed.steps, CHUNKS), ..signed });
+        expect(name, format_args!("signature for {token}"), &found, &right)?;
+        // Whoever poses the challenge is content as well.
+        if let Some(signed) = found {
             let checked = signed.signature.check(&PEER);
             expect(name, format_args!("signature for {token}"), &checked, &Ok(()))?;
         }
-        for loaded in databases {
-            let (name, counts_steps) = (loaded.engine.name(), loaded.engine.counts_steps());
-            let steps = |steps, matches: usize| if counts_steps { steps } else { matches as u64 };
-            let right = Walk { steps: steps(walk.steps, walk.matches.len()), ..walk.clone() };
-            let its_walk = loaded.database.search_signature(token, &challenge)?;
-            expect(name, format_args!("walk from {token}"), &its_walk, &right)?;
-            let right =
-                signed.map(|signed| Signed { steps: steps(signed.steps, CHUNKS), ..signed });
-            let its_signed = loaded.database.sign(token, &PEER)?;
-            expect(name, format_args!("signature for {token}"), &its_signed, &right)?;
-        }
+    }
+    Ok(())
+}
+
+/// Asks for many tokens at once, and for each by itself.
+fn compare_batches(
+    name: &str,
+    database: &dyn Database,
+    records: &[Record],
+    queries: &Queries,
+) -> Result<(), Failure> {
+    let (mut found, mut signed) = (Vec::new(), Vec::new());
+    let hits = queries.batch(0, BATCH);
+    let misses: Vec<_> = (0..BATCH).map(|operation| *queries.miss(operation)).collect();
+    for tokens in [hits, &misses, &[]] {
+        database.get_many(tokens, &mut found)?;
+        let right: Result<Vec<_>> =
+            tokens.iter().map(|token| Sorted(records).lookup(token)).collect();
+        expect(name, "lookups in a batch", &found, &right?)?;
+    }
+    // As many as are compared one by one.
+    for tokens in [&hits[..hits.len().min(BATCH_SIGNATURES)], &misses[..1], &[]] {
+        database.sign_many(tokens, &PEER, &mut signed)?;
+        let right: Result<Vec<_>> =
+            tokens.iter().map(|token| database.sign(token, &PEER)).collect();
+        expect(name, "signatures in a batch", &signed, &right?)?;
     }
     Ok(())
 }
@@ -126,11 +201,30 @@ pub(crate) fn compare_commits(
     expect(engine, "len after commits", &database.len()?, &right)
 }
 
-/// The records below and those above a token.
-fn around<'a>(records: &'a [Record], token: &TokenId) -> (&'a [Record], &'a [Record]) {
-    match find(records, token) {
-        Ok(at) => (&records[..at], &records[at + 1..]),
-        Err(at) => records.split_at(at),
+/// Ascending records, which are looked at one by one.
+struct Sorted<'a>(&'a [Record]);
+
+impl TokenStorageBackend for Sorted<'_> {
+    fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
+        Ok(find(self.0, token).ok().map(|at| self.0[at].value()))
+    }
+
+    fn set(&mut self, _token: &TokenId, _value: BlockTime) -> Result<bool> {
+        Err(Error::backend("records", "they are only read"))
+    }
+
+    fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
+        let first = find(self.0, start).map_or_else(|at| at, |at| at + 1);
+        Ok(Box::new(self.0[first..].iter().map(|record| Ok(pair(record)))))
+    }
+
+    fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
+        let (Ok(end) | Err(end)) = find(self.0, end);
+        Ok(Box::new(self.0[..end].iter().rev().map(|record| Ok(pair(record)))))
+    }
+
+    fn len(&self) -> Result<u64> {
+        Ok(self.0.len() as u64)
     }
 }
 
@@ -156,13 +250,13 @@ fn expect<A: PartialEq + Debug>(
 mod tests {
     use std::path::Path;
 
+    use ringstore::MemTokens;
     use ringstore::testing::keys::KeyFamily;
-    use ringstore::{Chunks, MemTokens, RangeIter, TokenStorageBackend};
 
     use super::*;
-    use crate::data;
+    use crate::data::Universe;
     use crate::engines::mem::Mem;
-    use crate::engines::{self, Database, Engine, Order};
+    use crate::engines::{self, BytesPerToken, Engine, Order, Reader};
     use crate::exit::Exit;
     use crate::load::Loads;
 
@@ -179,6 +273,10 @@ mod tests {
             (self.0)(&mut records);
             Mem.load(path, &records, order)
         }
+
+        fn needs(&self) -> BytesPerToken {
+            BytesPerToken { memory: 0, disk: 0 }
+        }
     }
 
     /// Miscounts what it passes.
@@ -192,11 +290,19 @@ mod tests {
         fn load(&self, _: &Path, records: &[Record], _: Order) -> Result<Box<dyn Database>> {
             Ok(Box::new(Miscounted(records.iter().map(pair).collect())))
         }
+
+        fn needs(&self) -> BytesPerToken {
+            BytesPerToken { memory: 0, disk: 0 }
+        }
     }
 
     struct Miscounted(MemTokens);
 
-    impl Database for Miscounted {}
+    impl Database for Miscounted {
+        fn reader(&self) -> Result<Option<Reader<'_>>> {
+            Ok(None)
+        }
+    }
 
     impl TokenStorageBackend for Miscounted {
         fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
@@ -229,37 +335,130 @@ mod tests {
         }
     }
 
-    /// What is said of these engines.
-    fn verdict(engines: &[&'static dyn Engine]) -> Result<(), String> {
+    /// Has its batches in another order, or signs for nobody in them.
+    struct Muddler {
+        signs: bool,
+    }
+
+    impl Engine for Muddler {
+        fn name(&self) -> &'static str {
+            "muddler"
+        }
+
+        fn load(&self, _: &Path, records: &[Record], _: Order) -> Result<Box<dyn Database>> {
+            let tokens = records.iter().map(pair).collect();
+            Ok(Box::new(Muddled { tokens, signs: self.signs }))
+        }
+
+        fn needs(&self) -> BytesPerToken {
+            BytesPerToken { memory: 0, disk: 0 }
+        }
+    }
+
+    struct Muddled {
+        tokens: MemTokens,
+        signs: bool,
+    }
+
+    impl TokenStorageBackend for Muddled {
+        fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
+            self.tokens.lookup(token)
+        }
+
+        fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
+            self.tokens.set(token, value)
+        }
+
+        fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
+            self.tokens.range_after(start)
+        }
+
+        fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
+            self.tokens.range_before(end)
+        }
+
+        fn len(&self) -> Result<u64> {
+            self.tokens.len()
+        }
+    }
+
+    impl Database for Muddled {
+        fn get_many(&self, tokens: &[TokenId], found: &mut Vec<Option<BlockTime>>) -> Result<()> {
+            self.tokens.get_many(tokens, found)?;
+            if !self.signs {
+                found.reverse();
+            }
+            Ok(())
+        }
+
+        fn sign_many(
+            &self,
+            tokens: &[TokenId],
+            _: &ringstore::PeerId,
+            signed: &mut Vec<Option<Signed>>,
+        ) -> Result<()> {
+            signed.clear();
+            signed.extend(tokens.iter().map(|_| None));
+            Ok(())
+        }
+
+        fn reader(&self) -> Result<Option<Reader<'_>>> {
+            Ok(None)
+        }
+    }
+
+    /// What is said of these engines, and how far they walk for a match.
+    fn compared(engines: &[&'static dyn Engine]) -> (Vec<Result<(), String>>, Option<f64>) {
         let directory = tempfile::tempdir().unwrap();
-        let records = data::records(KeyFamily::Uniform, 5_000);
-        let queries = Queries::new(&records);
-        let order = Order::Sorted;
-        let loads = Loads { engines, directory: directory.path(), records: &records, order };
-        compare(&loads.once().unwrap(), &records, &queries).map_err(|failure| {
+        let universe = Universe::new(KeyFamily::Uniform, 5_000, 1.0);
+        let queries = Queries::new(&universe);
+        let records = &universe.stored;
+        let loads = Loads { engines, directory: directory.path(), records, order: Order::Sorted };
+        let databases: Vec<_> = loads.once().into_iter().map(Result::unwrap).collect();
+        let Compared { outcomes, steps_per_match } = compare(&databases, records, &queries);
+        let told = |failure: Failure| {
             assert_eq!(failure.exit(), Exit::Differ, "{failure}");
             failure.to_string()
-        })
+        };
+        (outcomes.into_iter().map(|outcome| outcome.map_err(told)).collect(), steps_per_match)
     }
 
     #[test]
     fn right_answers_are_accepted() {
-        assert_eq!(verdict(engines::ALL), Ok(()));
-        assert_eq!(verdict(&[]), Ok(()));
+        let (outcomes, steps_per_match) = compared(engines::ALL);
+        assert_eq!(outcomes, vec![Ok(()); engines::ALL.len()]);
+        // A walk that has to go round the whole ring finds nothing at its end.
+        assert!(steps_per_match.is_some_and(|steps| (700.0..1_400.0).contains(&steps)));
+        assert!(compared(&[]).0.is_empty());
     }
 
     #[test]
-    fn wrong_answers_are_told_with_engine_and_question() {
-        let told = |engines| verdict(engines).unwrap_err();
-        let lost = told(&[&Mem, &Forger(|records| records.truncate(4_999))]);
+    fn wrong_answers_are_told_with_engine_and_question_and_the_others_are_right() {
+        let told = |engine: &'static dyn Engine| {
+            for engines in [[&Mem, engine], [engine, &Mem]] {
+                let (mut outcomes, _) = compared(&engines);
+                let wrong = usize::from(engines[1].name() == engine.name());
+                assert_eq!(outcomes[1 - wrong], Ok(()));
+                if wrong == 0 {
+                    return outcomes.swap_remove(0).unwrap_err();
+                }
+                outcomes.swap_remove(1).unwrap_err();
+            }
+            unreachable!()
+        };
+        let lost = told(&Forger(|records| records.truncate(4_999)));
         assert!(lost.contains("forger: len: expected 5000, found 4999"), "{lost}");
-        let altered = told(&[&Forger(|records| {
+        let altered = told(&Forger(|records| {
             for record in records {
                 *record = Record::new(record.token, BlockTime::default());
             }
-        })]);
+        }));
         assert!(altered.contains("forger: lookup of "), "{altered}");
-        let miscounted = told(&[&Mem, &Miscounter]);
+        let miscounted = told(&Miscounter);
         assert!(miscounted.contains("miscounter: walk from "), "{miscounted}");
+        let muddled = told(&Muddler { signs: false });
+        assert!(muddled.contains("muddler: lookups in a batch: "), "{muddled}");
+        let unsigned = told(&Muddler { signs: true });
+        assert!(unsigned.contains("muddler: signatures in a batch: "), "{unsigned}");
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,15 +18,17 @@ The table goes to standard output, messages and progress to standard error.
 
 Exit codes:
   0  done
-  1  engines gave different answers
+  1  an engine gave wrong answers
   2  wrong usage
-  5  input or output failed, such as no space
+  5  input or output failed, such as no space, or an engine did; the others' results stay
+130  interrupted; what was measured before is in the file of --json
 
 Examples:
   ringstore-compare --tokens 1000000
   ringstore-compare --tokens 1000000 --keys all --rounds 3 --json results.json
   ringstore-compare --tokens 10000000 --engines ringstore,lmdb --dir /mnt/disk
-  ringstore-compare --workloads sign,get-hit
+  ringstore-compare --workloads sign,get-hit --threads 1,2,4
+  ringstore-compare --tokens 10000000 --density 0.99 --workloads sign
   ringstore-compare --workloads commit --dir /mnt/disk";
 
 /// All families of keys.
@@ -45,9 +48,10 @@ pub struct Args {
     #[arg(value_parser = family_names())]
     keys: Vec<String>,
 
-    /// The engines; all if none is named. The others are set in relation to ringstore.
+    /// The engines; all that are there if none is named. The others are set in relation to
+    /// ringstore.
     #[arg(long, value_name = "ENGINE,…", value_delimiter = ',')]
-    #[arg(value_parser = engine_names())]
+    #[arg(value_parser = engine_name)]
     engines: Vec<String>,
 
     /// What is measured; everything if nothing is named.
@@ -59,6 +63,21 @@ pub struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
 
+    /// Rounds of loads, which take longer.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    load_rounds: u32,
+
+    /// Threads that read at the same time; each number is measured by itself. Loads and what
+    /// writes are one thread's in any case.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    threads: Vec<u16>,
+
+    /// Share of the tokens that is stored. Half of the lookups that miss are of the others.
+    #[arg(long, value_name = "RHO", default_value_t = 1.0, value_parser = density)]
+    pub density: f64,
+
     /// What an engine's turn takes, about, in milliseconds. Slow engines do less in it.
     #[arg(long, value_name = "MS", default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
@@ -69,9 +88,13 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     pub dir: Option<PathBuf>,
 
-    /// Writes all results to this file, too.
+    /// Writes all results to this file, too, after each workload.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Begins even if there seems to be too little disk or memory.
+    #[arg(long)]
+    pub ignore_room: bool,
 }
 
 impl Args {
@@ -93,7 +116,14 @@ impl Args {
 
     pub(crate) fn effort(&self) -> Effort {
         let turn = Duration::from_millis(self.turn_ms.into());
-        Effort { rounds: self.rounds as usize, turn }
+        let [rounds, load_rounds] = [self.rounds, self.load_rounds].map(|rounds| rounds as usize);
+        Effort { rounds, load_rounds, turn }
+    }
+
+    /// The numbers of threads, ascending, each once.
+    pub fn threads(&self) -> Vec<usize> {
+        let threads: BTreeSet<_> = self.threads.iter().map(|threads| (*threads).into()).collect();
+        threads.into_iter().collect()
     }
 
     /// The workloads, each once.
@@ -109,8 +139,27 @@ fn family_names() -> PossibleValuesParser {
     names.collect::<Vec<_>>().into()
 }
 
-fn engine_names() -> PossibleValuesParser {
-    engines::ALL.iter().map(|engine| engine.name()).collect::<Vec<_>>().into()
+/// A number above 0, up to 1.
+fn density(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(density) if density > 0.0 && density <= 1.0 => Ok(density),
+        _ => Err("it must be above 0, and 1 at the most".into()),
+    }
+}
+
+/// The name of an engine that is there.
+fn engine_name(text: &str) -> Result<String, String> {
+    if engines::named(text).is_some() {
+        return Ok(text.into());
+    }
+    let names: Vec<_> = engines::ALL.iter().map(|engine| engine.name()).collect();
+    let names = names.join(", ");
+    Err(match engines::FEATURES.iter().find(|(engine, _)| *engine == text) {
+        Some((_, feature)) => format!(
+            "this build is without it: build with `--features {feature}`; there are {names}"
+        ),
+        None => format!("no engine is called so; there are {names}"),
+    })
 }
 
 #[cfg(test)]
@@ -155,6 +204,39 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_is_not_compiled_in_is_named_with_its_feature() {
+        for (engine, feature) in engines::FEATURES {
+            let told = parse(&["--engines", engine]).map_err(|error| error.to_string());
+            if engines::named(engine).is_some() {
+                assert!(told.is_ok(), "{told:?}");
+                continue;
+            }
+            let told = told.unwrap_err();
+            let expected = format!("build with `--features {feature}`");
+            assert!(
+                told.contains("this build is without it") && told.contains(&expected),
+                "{told}"
+            );
+        }
+        let told = parse(&["--engines", "oracle"]).unwrap_err().to_string();
+        assert!(told.contains("no engine is called so; there are ringstore, "), "{told}");
+    }
+
+    #[test]
+    fn every_engine_but_two_has_a_feature() {
+        for engine in engines::ALL {
+            let has_feature = engines::FEATURES.iter().any(|(name, _)| *name == engine.name());
+            assert_eq!(has_feature, !["ringstore", "mem"].contains(&engine.name()));
+        }
+    }
+
+    #[test]
+    fn threads_are_told_once_and_ascending() {
+        assert_eq!(parse(&[]).unwrap().threads(), [1]);
+        assert_eq!(parse(&["--threads", "4,1,2,4"]).unwrap().threads(), [1, 2, 4]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for args in [
             ["--tokens", "0"],
@@ -164,6 +246,14 @@ mod tests {
             ["--keys", "random"],
             ["--keys", ""],
             ["--engines", "oracle"],
+            ["--threads", "0"],
+            ["--threads", "1025"],
+            ["--load-rounds", "0"],
+            ["--density", "0"],
+            ["--density", "1.01"],
+            ["--density", "nan"],
+            ["--density", "-1"],
+            ["--density", "x"],
             ["--workloads", "get"],
         ] {
             assert!(parse(&args).is_err(), "{args:?}");

@@ -1,8 +1,11 @@
 //! One family of keys from its tokens to its figures.
 //!
 //! Loads of random order come first, then sorted ones, whose databases are kept: they are
-//! what is read, at its most compact for every engine. Commits come last, for they change
-//! the databases: these are closed, which settles their sizes, and opened anew.
+//! what is read, at its most compact for every engine. Then the databases are closed, which
+//! settles their sizes, and opened anew, again and again. What writes comes last, for it
+//! changes them.
+//!
+//! An engine that fails is left out of all that follows, and the others go on.
 
 use std::path::Path;
 
@@ -10,56 +13,63 @@ use ringstore::Record;
 use ringstore::testing::keys::KeyFamily;
 
 use crate::answers;
-use crate::commits;
-use crate::data::{self, Queries};
+use crate::data::{self, Queries, Universe};
 use crate::engines::{Engine, Order};
 use crate::exit::Failure;
 use crate::keys;
-use crate::load::{self, Closed, Loaded, Loads, RAW};
+use crate::load::{Closed, Loaded, Loads, RAW, RAW_BYTES_PER_TOKEN};
+use crate::opens;
 use crate::reads::{self, Effort};
-use crate::results::Measured;
-use crate::talk::say;
+use crate::results::{Measured, Results, Walks};
+use crate::talk::{self, say};
 use crate::timing::Times;
-use crate::workload::Workload;
+use crate::turns::guarded;
+use crate::workload::{Kind, Workload};
+use crate::writes::{self, Written};
 
 /// What is to be measured over one family of keys.
 pub(crate) struct Comparison<'a> {
     pub(crate) family: KeyFamily,
     /// At most.
     pub(crate) tokens: usize,
+    /// The share of them that is stored.
+    pub(crate) density: f64,
     pub(crate) engines: &'a [&'static dyn Engine],
     pub(crate) workloads: &'a [Workload],
+    /// How many ask, where several can.
+    pub(crate) threads: &'a [usize],
     pub(crate) effort: Effort,
-    /// Empty, and empty again in the end.
+    /// What is made here is removed in the end.
     pub(crate) directory: &'a Path,
 }
 
 impl Comparison<'_> {
-    /// Measures everything that is wanted.
-    pub(crate) fn measure(&self) -> Result<Vec<Measured>, Failure> {
+    /// Measures everything that is wanted. Fails where results cannot be kept, and not where
+    /// an engine fails.
+    pub(crate) fn measure(&self, results: &mut Results) -> Result<(), Failure> {
         let keys = keys::name(self.family);
         say(format_args!("{keys}: making tokens"));
-        let mut records = data::records(self.family, self.tokens);
-        let queries = Queries::new(&records);
-        let mut rows = Rows { keys, tokens: records.len() as u64, measured: Vec::new() };
-        let raw_bytes = if self.wants(Workload::LoadSorted) || self.wants(Workload::LoadRandom) {
-            load::ringstore_bytes(self.directory, &records)?
-        } else {
-            0
-        };
+        let mut universe = Universe::new(self.family, self.tokens, self.density);
+        let queries = Queries::new(&universe);
+        let tokens = universe.stored.len() as u64;
+        let first = results.measured.len();
+        let mut rows = Rows { keys, tokens, first, results };
         if self.wants(Workload::LoadRandom) {
-            self.load_random(&mut records, &queries, raw_bytes, &mut rows)?;
+            self.load_random(&mut universe.stored, &queries, &mut rows)?;
         }
         if self.workloads != [Workload::LoadRandom] {
-            let databases = self.load_sorted(&records, &queries, raw_bytes, &mut rows)?;
+            let databases = self.load_sorted(&universe.stored, &queries, &mut rows)?;
             // Nothing else needs them, and engines may need the memory.
-            drop(records);
-            self.read(&databases, &queries, &mut rows)?;
-            drop(queries);
-            let databases = databases.into_iter().map(Loaded::close);
-            self.commit(&databases.collect::<Result<Vec<_>, _>>()?, &mut rows)?;
+            drop(universe);
+            let databases = self.read(databases, &queries, &mut rows)?;
+            let mut closed = Vec::new();
+            for loaded in databases {
+                let engine = loaded.engine.name();
+                closed.extend(rows.sort_out(engine, Workload::Open, guarded(|| loaded.close())));
+            }
+            self.write(closed, &queries, &mut rows)?;
         }
-        Ok(rows.measured)
+        Ok(())
     }
 
     /// Gives the records back in their order.
@@ -67,23 +77,29 @@ impl Comparison<'_> {
         &self,
         records: &mut [Record],
         queries: &Queries,
-        raw_bytes: u64,
-        rows: &mut Rows,
+        rows: &mut Rows<'_>,
     ) -> Result<(), Failure> {
         let workload = Workload::LoadRandom;
-        rows.say(workload);
         data::shuffle(records);
-        let (loaded, raw) =
-            self.loads(records, Order::Random).in_turns(self.effort.rounds, raw_bytes)?;
+        let (filled, raw) = self.loads(records, Order::Random).in_turns(self.effort.load_rounds);
         records.sort_unstable_by_key(|record| record.token);
-        let (databases, times): (Vec<_>, Vec<_>) = loaded.into_iter().unzip();
-        answers::compare(&databases, records, queries)?;
-        for (loaded, times) in databases.into_iter().zip(times) {
-            let name = loaded.engine.name();
-            rows.add(name, workload, &times, Some(loaded.remove()?));
+        let (mut databases, mut times) = (Vec::new(), Vec::new());
+        for (engine, filled) in self.engines.iter().zip(filled) {
+            if let Some((loaded, its_times)) = rows.sort_out(engine.name(), workload, filled) {
+                databases.push(loaded);
+                times.push(its_times);
+            }
         }
-        rows.add(RAW, workload, &raw, Some(raw_bytes));
-        Ok(())
+        let outcomes = answers::compare(&databases, records, queries).outcomes;
+        for ((loaded, times), outcome) in databases.into_iter().zip(times).zip(outcomes) {
+            let name = loaded.engine.name();
+            let bytes = outcome.and_then(|()| guarded(|| loaded.remove()));
+            if let Some(bytes) = rows.sort_out(name, workload, bytes) {
+                rows.add(name, workload, 1, &times, Some(bytes));
+            }
+        }
+        rows.add_raw(workload, raw);
+        rows.results.save()
     }
 
     /// Leaves the databases' sizes open.
@@ -91,90 +107,155 @@ impl Comparison<'_> {
         &self,
         records: &[Record],
         queries: &Queries,
-        raw_bytes: u64,
-        rows: &mut Rows,
+        rows: &mut Rows<'_>,
     ) -> Result<Vec<Loaded>, Failure> {
         let workload = Workload::LoadSorted;
-        rows.say(workload);
         let loads = self.loads(records, Order::Sorted);
-        let databases = if self.wants(workload) {
-            let (loaded, raw) = loads.in_turns(self.effort.rounds, raw_bytes)?;
-            for (loaded, times) in &loaded {
-                rows.add(loaded.engine.name(), workload, times, None);
+        let mut databases = Vec::new();
+        if self.wants(workload) {
+            let (filled, raw) = loads.in_turns(self.effort.load_rounds);
+            for (engine, filled) in self.engines.iter().zip(filled) {
+                let filled = rows.sort_out(engine.name(), workload, filled);
+                if let Some((loaded, times)) = filled {
+                    rows.add(engine.name(), workload, 1, &times, None);
+                    databases.push(loaded);
+                }
             }
-            rows.add(RAW, workload, &raw, Some(raw_bytes));
-            loaded.into_iter().map(|(loaded, _)| loaded).collect()
+            rows.add_raw(workload, raw);
+            rows.results.save()?;
         } else {
-            loads.once()?
-        };
-        answers::compare(&databases, records, queries)?;
-        Ok(databases)
+            for (engine, loaded) in self.engines.iter().zip(loads.once()) {
+                databases.extend(rows.sort_out(engine.name(), workload, loaded));
+            }
+        }
+        let compared = answers::compare(&databases, records, queries);
+        if let Some(steps_per_match) = compared.steps_per_match {
+            let keys = rows.keys.clone();
+            say(format_args!("{keys}: a match every {steps_per_match:.0} stored tokens"));
+            rows.results.walks.push(Walks { keys, steps_per_match });
+        }
+        Ok(rows.sort_out_all(databases, workload, compared.outcomes))
     }
 
     fn read(
         &self,
-        databases: &[Loaded],
+        mut databases: Vec<Loaded>,
         queries: &Queries,
-        rows: &mut Rows,
-    ) -> Result<(), Failure> {
-        let reads: Vec<_> = self.workloads.iter().filter(|workload| workload.is_read()).collect();
-        if !reads.is_empty() {
-            databases.iter().try_for_each(|loaded| loaded.database.warm_up())?;
+        rows: &mut Rows<'_>,
+    ) -> Result<Vec<Loaded>, Failure> {
+        let is_read = |workload: &&Workload| workload.kind() == Kind::Read;
+        let reads: Vec<_> = self.workloads.iter().copied().filter(|w| is_read(&w)).collect();
+        if let Some(first) = reads.first() {
+            talk::stage("warming up", databases.len());
+            let warm_up = |loaded: &Loaded| {
+                talk::turn(loaded.engine.name());
+                guarded(|| Ok(loaded.database.warm_up()?))
+            };
+            let outcomes = databases.iter().map(warm_up).collect();
+            databases = rows.sort_out_all(databases, *first, outcomes);
         }
         for workload in reads {
-            rows.say(*workload);
-            let times = reads::measure(*workload, databases, queries, self.effort)?;
-            for (loaded, times) in databases.iter().zip(&times) {
-                rows.add(loaded.engine.name(), *workload, times, None);
+            for threads in self.threads {
+                let all = reads::measure(workload, &databases, queries, *threads, self.effort);
+                let mut outcomes = Vec::new();
+                for (loaded, times) in databases.iter().zip(all) {
+                    outcomes.push(times.map(|times| {
+                        rows.add(loaded.engine.name(), workload, *threads, &times, None);
+                    }));
+                }
+                databases = rows.sort_out_all(databases, workload, outcomes);
+                rows.results.save()?;
             }
         }
-        Ok(())
+        Ok(databases)
     }
 
-    /// Commits to the databases if that is wanted, tells the sizes that they had before,
-    /// and removes them.
-    fn commit(&self, databases: &[Closed], rows: &mut Rows) -> Result<(), Failure> {
-        let workload = Workload::Commit;
-        if self.wants(workload) {
-            rows.say(workload);
-            for (closed, times) in databases.iter().zip(self.commits(databases, rows.tokens)?) {
-                rows.add(closed.engine.name(), workload, &times, None);
-            }
-        }
-        for closed in databases {
+    /// Opens the databases and writes to them, as far as that is wanted, tells the sizes
+    /// that they had before, and removes them.
+    fn write(
+        &self,
+        mut closed: Vec<Closed>,
+        queries: &Queries,
+        rows: &mut Rows<'_>,
+    ) -> Result<(), Failure> {
+        for closed in &closed {
             let name = closed.engine.name();
             if self.wants(Workload::Size) {
-                rows.add(name, Workload::Size, &Times::new(), None);
+                rows.add(name, Workload::Size, 1, &Times::new(), None);
             }
             rows.complete(name, closed.bytes);
+        }
+        if self.wants(Workload::Open) {
+            let all = opens::measure(&closed, rows.tokens as usize, queries, self.effort);
+            let mut outcomes = Vec::new();
+            for (closed, times) in closed.iter().zip(all) {
+                outcomes.push(times.map(|times| {
+                    let (name, bytes) = (closed.engine.name(), Some(closed.bytes));
+                    rows.add(name, Workload::Open, 1, &times, bytes);
+                }));
+            }
+            closed = rows.sort_out_all(closed, Workload::Open, outcomes);
+            rows.results.save()?;
+        }
+        let is_write = |workload: &&Workload| workload.kind() == Kind::Write;
+        let writes: Vec<_> = self.workloads.iter().copied().filter(|w| is_write(&w)).collect();
+        if !writes.is_empty() {
+            self.change(&closed, &writes, queries, rows)?;
+        }
+        for closed in closed {
             closed.remove()?;
         }
-        Ok(())
+        rows.results.save()
     }
 
-    /// What commits took; nothing of an engine that keeps nothing on disk.
-    fn commits(&self, closed: &[Closed], tokens: u64) -> Result<Vec<Times>, Failure> {
+    /// Measures what changes databases; no times of an engine that keeps nothing on disk.
+    fn change(
+        &self,
+        closed: &[Closed],
+        workloads: &[Workload],
+        queries: &Queries,
+        rows: &mut Rows<'_>,
+    ) -> Result<(), Failure> {
+        let tokens = rows.tokens;
         let open = |closed: &Closed| closed.open(tokens as usize);
-        let (mut places, mut databases) = (Vec::new(), Vec::new());
-        for (place, closed) in closed.iter().enumerate() {
-            if let Some(database) = open(closed)? {
-                database.warm_up()?;
-                places.push(place);
-                databases.push(database);
-            }
+        let mut databases = Vec::new();
+        talk::stage("opening and warming up", closed.len());
+        for closed in closed {
+            let name = closed.engine.name();
+            talk::turn(name);
+            let opened = guarded(|| {
+                let opened = open(closed)?;
+                opened.iter().try_for_each(|database| database.warm_up())?;
+                Ok(Written::new(closed.engine, opened, closed.bytes))
+            });
+            databases.extend(rows.sort_out(name, workloads[0], opened));
         }
-        let all = commits::measure(&mut databases, self.effort)?;
+        for workload in workloads {
+            let all = writes::measure(*workload, &mut databases, queries, self.effort);
+            let mut outcomes = Vec::new();
+            for (written, times) in databases.iter().zip(all) {
+                let (name, bytes) = (written.name(), Some(written.bytes));
+                outcomes.push(times.map(|times| rows.add(name, *workload, 1, &times, bytes)));
+            }
+            databases = rows.sort_out_all(databases, *workload, outcomes);
+            rows.results.save()?;
+        }
         // What is on disk counts, and not what engines have in memory.
-        drop(databases);
-        let mut times: Vec<_> = closed.iter().map(|_| Times::new()).collect();
-        for (place, committed) in places.into_iter().zip(all) {
-            let name = closed[place].engine.name();
-            if let Some(database) = open(&closed[place])? {
-                answers::compare_commits(name, &database, tokens, committed.commits)?;
-            }
-            times[place] = committed.times;
+        let committed: Vec<_> =
+            databases.into_iter().map(|written| (written.name(), written.committed)).collect();
+        talk::stage("comparing what was committed", committed.len());
+        for (name, commits) in committed {
+            talk::turn(name);
+            let compared = guarded(|| {
+                let closed = closed.iter().find(|closed| closed.engine.name() == name);
+                match closed.map(open).transpose()?.flatten() {
+                    Some(database) => answers::compare_commits(name, &database, tokens, commits),
+                    None => Ok(()),
+                }
+            });
+            rows.sort_out(name, workloads[0], compared);
         }
-        Ok(times)
+        Ok(())
     }
 
     fn loads<'a>(&'a self, records: &'a [Record], order: Order) -> Loads<'a> {
@@ -186,25 +267,92 @@ impl Comparison<'_> {
     }
 }
 
-/// What was measured of the family so far.
-struct Rows {
-    keys: String,
-    tokens: u64,
-    measured: Vec<Measured>,
+/// What an engine has in the run.
+trait Named {
+    fn name(&self) -> &'static str;
 }
 
-impl Rows {
-    fn say(&self, workload: Workload) {
-        say(format_args!("{}: {}", self.keys, workload.name()));
+impl Named for Loaded {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+}
+
+impl Named for Closed {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+}
+
+impl Named for Written {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+}
+
+/// What was measured of the family so far.
+struct Rows<'a> {
+    keys: String,
+    tokens: u64,
+    /// The place of its first row in the results.
+    first: usize,
+    results: &'a mut Results,
+}
+
+impl Rows<'_> {
+    /// What came of something an engine did; `None` if that failed, so that it is left out.
+    /// If it answered wrongly, nothing counts of what it did before.
+    fn sort_out<T>(
+        &mut self,
+        engine: &'static str,
+        workload: Workload,
+        outcome: Result<T, Failure>,
+    ) -> Option<T> {
+        if let Err(failure) = &outcome {
+            self.results.leave_out(&self.keys, engine, workload, failure);
+            if matches!(failure, Failure::Differ(_)) {
+                self.forget(engine);
+            }
+        }
+        outcome.ok()
     }
 
-    fn add(&mut self, engine: &'static str, workload: Workload, times: &Times, bytes: Option<u64>) {
-        self.measured.push(Measured {
+    /// Those that did not fail.
+    fn sort_out_all<T: Named>(
+        &mut self,
+        all: Vec<T>,
+        workload: Workload,
+        outcomes: Vec<Result<(), Failure>>,
+    ) -> Vec<T> {
+        let mut kept = Vec::new();
+        for (one, outcome) in all.into_iter().zip(outcomes) {
+            if self.sort_out(one.name(), workload, outcome).is_some() {
+                kept.push(one);
+            } else {
+                // What failed may fail here again, and was told.
+                let _ = guarded(|| {
+                    drop(one);
+                    Ok(())
+                });
+            }
+        }
+        kept
+    }
+
+    fn add(
+        &mut self,
+        engine: &'static str,
+        workload: Workload,
+        threads: usize,
+        times: &Times,
+        bytes: Option<u64>,
+    ) {
+        self.results.measured.push(Measured {
             keys: self.keys.clone(),
             tokens: self.tokens,
             engine,
             workload,
-            threads: 1,
+            threads: threads as u32,
             ops: times.operations(),
             ns_per_op: times.median_ns(),
             p50_ns: times.p50_ns(),
@@ -214,12 +362,30 @@ impl Rows {
         });
     }
 
+    fn add_raw(&mut self, workload: Workload, times: Result<Times, Failure>) {
+        if let Some(times) = self.sort_out(RAW, workload, times) {
+            self.add(RAW, workload, 1, &times, Some(self.tokens * RAW_BYTES_PER_TOKEN));
+        }
+    }
+
     /// Tells the size where it was left open.
     fn complete(&mut self, engine: &str, bytes: u64) {
         let bytes_per_token = self.per_token(bytes);
-        let of_engine = self.measured.iter_mut().filter(|row| row.engine == engine);
+        let of_engine =
+            self.results.measured[self.first..].iter_mut().filter(|row| row.engine == engine);
         for row in of_engine.filter(|row| row.workload != Workload::LoadRandom) {
             row.bytes_per_token = bytes_per_token;
+        }
+    }
+
+    /// Takes back all times of an engine.
+    fn forget(&mut self, engine: &str) {
+        for row in &mut self.results.measured[self.first..] {
+            if row.engine == engine {
+                row.ops = 0;
+                row.ns_per_op = None;
+                (row.p50_ns, row.p99_ns, row.p999_ns) = (None, None, None);
+            }
         }
     }
 
@@ -234,14 +400,17 @@ mod tests {
     use std::time::Duration;
 
     use ringstore::{
-        BlockTime, MemTokens, Options, RangeIter, Result, Store, TokenId, TokenStorageBackend,
+        BlockTime, Error, MemTokens, Options, RangeIter, Result, Store, TokenId,
+        TokenStorageBackend,
     };
 
     use super::*;
     use crate::engines::mem::Mem;
     use crate::engines::ringstore::Ringstore;
-    use crate::engines::{self, Database, Durable};
+    use crate::engines::{self, BytesPerToken, Database, Durable, Reader};
     use crate::exit::Exit;
+    use crate::machine::Machine;
+    use crate::results::Failed;
 
     /// Commits in a way of its own.
     struct Committing<B> {
@@ -271,7 +440,11 @@ mod tests {
         }
     }
 
-    impl<B: TokenStorageBackend> Database for Committing<B> {}
+    impl<B: TokenStorageBackend> Database for Committing<B> {
+        fn reader(&self) -> Result<Option<Reader<'_>>> {
+            Ok(None)
+        }
+    }
 
     impl<B: TokenStorageBackend> Durable for Committing<B> {
         fn commit(&mut self, records: &[Record]) -> Result<()> {
@@ -294,6 +467,10 @@ mod tests {
         fn open(&self, path: &Path, _: usize) -> Result<Option<Box<dyn Durable>>> {
             Ok(Some((self.0)(Store::open(path, &Options::new())?)))
         }
+
+        fn needs(&self) -> BytesPerToken {
+            Ringstore.needs()
+        }
     }
 
     fn committing(
@@ -303,42 +480,48 @@ mod tests {
         Box::new(Committing { tokens, commit })
     }
 
-    fn measure(
-        engines: &[&'static dyn Engine],
-        workloads: &[Workload],
-    ) -> Result<Vec<Measured>, Failure> {
+    fn measure(engines: &[&'static dyn Engine], workloads: &[Workload]) -> Results {
         let directory = tempfile::tempdir().unwrap();
         let comparison = Comparison {
             family: KeyFamily::Uniform,
             tokens: 1_000,
+            density: 1.0,
             engines,
             workloads,
-            effort: Effort { rounds: 2, turn: Duration::from_micros(100) },
+            threads: &[1],
+            effort: Effort { rounds: 2, load_rounds: 2, turn: Duration::from_micros(100) },
             directory: directory.path(),
         };
-        let measured = comparison.measure();
-        if measured.is_ok() {
-            assert_eq!(directory.path().read_dir().unwrap().count(), 0);
-        }
-        measured
+        let mut results = Results {
+            machine: Machine::this(),
+            tokens: 1_000,
+            density: 1.0,
+            walks: Vec::new(),
+            measured: Vec::new(),
+            failed: Vec::new(),
+            path: None,
+        };
+        comparison.measure(&mut results).unwrap();
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+        results
     }
 
     #[test]
     fn commits_change_no_size() {
         let sizes = |workloads: &[Workload]| -> Vec<_> {
-            let rows = measure(engines::ALL, workloads).unwrap();
+            let rows = measure(engines::ALL, workloads).measured;
             let is_last = |row: &&Measured| row.workload == workloads[workloads.len() - 1];
             let rows = rows.iter().filter(is_last);
             rows.map(|row| (row.engine, row.bytes_per_token)).collect()
         };
         let before = sizes(&[Workload::Size]);
-        assert_eq!(sizes(&[Workload::Commit, Workload::Size]), before);
+        assert_eq!(sizes(&[Workload::Commit, Workload::Open, Workload::Size]), before);
         assert_eq!(sizes(&[Workload::Commit]), before);
     }
 
     #[test]
     fn an_engine_without_durable_commits_has_no_times() {
-        let rows = measure(&[&Mem, &Ringstore], &[Workload::Commit]).unwrap();
+        let rows = measure(&[&Mem, &Ringstore], &[Workload::Commit]).measured;
         let told: Vec<_> = rows.iter().map(|row| (row.engine, row.ops > 0, row.figure())).collect();
         assert!(
             matches!(told[..], [("mem", false, None), ("ringstore", true, Some(_))]),
@@ -351,9 +534,19 @@ mod tests {
     #[test]
     fn commits_that_went_wrong_are_told_with_engine_and_question() {
         let told = |engine| {
-            let failure = measure(&[&Ringstore, engine], &[Workload::Commit]).err().unwrap();
-            assert_eq!(failure.exit(), Exit::Differ, "{failure}");
-            failure.to_string()
+            let results = measure(&[&Ringstore, engine], &[Workload::Sign, Workload::Commit]);
+            assert_eq!(results.verdict().unwrap_err().exit(), Exit::Differ);
+            // The others' figures stay, and none of its own.
+            let rows = results.measured.iter();
+            let told: Vec<_> = rows.map(|row| (row.engine, row.figure().is_some())).collect();
+            let right = [("ringstore", true), ("changeling", false)];
+            assert_eq!(told, [right, right].concat());
+            let [Failed { engine, workload, reason, differs: true, .. }] = &results.failed[..]
+            else {
+                panic!("one that differs");
+            };
+            assert_eq!((*engine, *workload), ("changeling", Workload::Commit));
+            reason.clone()
         };
         let looked_up = |engine| {
             let told = told(engine);
@@ -369,7 +562,7 @@ mod tests {
                 records.chunks(2).try_for_each(|records| store.commit(records))
             })
         });
-        assert!(measure(&[&Ringstore, right], &[Workload::Commit]).is_ok());
+        assert!(measure(&[&Ringstore, right], &[Workload::Commit]).verdict().is_ok());
 
         let lost = looked_up(&Changeling(|store| {
             committing(store, |store, records| store.commit(&records[1..]))
@@ -415,5 +608,128 @@ mod tests {
             })
         }));
         assert!(too_few.contains("changeling: len after commits: expected "), "{too_few}");
+    }
+
+    /// Fails, or panics, once it does something.
+    struct Failing(&'static str, fn() -> Result<()>);
+
+    struct Doing(Store, &'static str, fn() -> Result<()>);
+
+    impl Doing {
+        fn when(&self, doing: &str) -> Result<()> {
+            if doing == self.1 { (self.2)() } else { Ok(()) }
+        }
+    }
+
+    impl TokenStorageBackend for Doing {
+        fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
+            self.when("lookup")?;
+            self.0.lookup(token)
+        }
+
+        fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
+            self.0.set(token, value)
+        }
+
+        fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
+            self.0.range_after(start)
+        }
+
+        fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
+            self.0.range_before(end)
+        }
+
+        fn len(&self) -> Result<u64> {
+            TokenStorageBackend::len(&self.0)
+        }
+    }
+
+    impl Database for Doing {
+        fn warm_up(&self) -> Result<()> {
+            self.when("warm-up")
+        }
+
+        fn reader(&self) -> Result<Option<Reader<'_>>> {
+            Ok(None)
+        }
+    }
+
+    impl Durable for Doing {
+        fn commit(&mut self, records: &[Record]) -> Result<()> {
+            self.when("commit")?;
+            Durable::commit(&mut self.0, records)
+        }
+    }
+
+    impl Engine for Failing {
+        fn name(&self) -> &'static str {
+            "failing"
+        }
+
+        fn load(&self, path: &Path, records: &[Record], _: Order) -> Result<Box<dyn Database>> {
+            let store = Store::create(path, &Options::new())?;
+            store.bulk_load(records.iter().copied().map(Ok), &ringstore::LoadOptions::new())?;
+            let database = Doing(store, self.0, self.1);
+            database.when("load")?;
+            Ok(Box::new(database))
+        }
+
+        fn open(&self, path: &Path, _: usize) -> Result<Option<Box<dyn Durable>>> {
+            let database = Doing(Store::open(path, &Options::new())?, self.0, self.1);
+            database.when("open")?;
+            Ok(Some(Box::new(database)))
+        }
+
+        fn needs(&self) -> BytesPerToken {
+            Ringstore.needs()
+        }
+    }
+
+    #[test]
+    fn an_engine_that_fails_half_way_is_left_out_and_the_others_are_measured() {
+        let workloads = [
+            Workload::LoadSorted,
+            Workload::LoadRandom,
+            Workload::GetHit,
+            Workload::Sign,
+            Workload::Commit,
+            Workload::Mixed,
+            Workload::Open,
+            Workload::Size,
+        ];
+        let failing = || Err(Error::backend("failing", "the map is full"));
+        let panicking = || panic!("no free page");
+        for (doing, first) in [
+            ("load", Workload::LoadRandom),
+            ("lookup", Workload::LoadRandom),
+            ("warm-up", Workload::GetHit),
+            ("open", Workload::Open),
+            ("commit", Workload::Commit),
+        ] {
+            for (engine, reason) in [
+                (&*Box::leak(Box::new(Failing(doing, failing))), "failing: the map is full"),
+                (&*Box::leak(Box::new(Failing(doing, panicking))), "panicked: no free page"),
+            ] {
+                let results = measure(&[engine, &Ringstore], &workloads);
+                assert_eq!(results.verdict().unwrap_err().exit(), Exit::Io, "{doing}");
+                let failed = &results.failed[0];
+                assert_eq!((failed.engine, failed.workload), ("failing", first), "{doing}");
+                assert_eq!((&failed.reason[..], failed.differs), (reason, false), "{doing}");
+                for workload in workloads {
+                    let has_figure = |engine| {
+                        let is_it =
+                            |row: &&Measured| (row.engine, row.workload) == (engine, workload);
+                        results
+                            .measured
+                            .iter()
+                            .find(is_it)
+                            .is_some_and(|row| row.figure().is_some())
+                    };
+                    assert!(has_figure("ringstore"), "{doing}: {workload:?}");
+                    let never = first == workload || workload == Workload::Mixed;
+                    assert!(!never || !has_figure("failing"), "{doing}: {workload:?}");
+                }
+            }
+        }
     }
 }

@@ -12,6 +12,42 @@ pub(crate) fn records(family: KeyFamily, count: usize) -> Vec<Record> {
     with_values(family.generate(count, 1), 1).map(Record::from).collect()
 }
 
+/// All tokens that there are, of which a node stores some.
+pub(crate) struct Universe {
+    /// Ascending, with values.
+    pub(crate) stored: Vec<Record>,
+    /// Some of the others.
+    absent: Vec<TokenId>,
+}
+
+impl Universe {
+    /// So many tokens of the family, or as many as there are, each of them stored with this
+    /// probability; one at least.
+    pub(crate) fn new(family: KeyFamily, count: usize, density: f64) -> Self {
+        let mut stored = records(family, count);
+        let mut absent = Vec::new();
+        if density < 1.0 {
+            let mut random = Random::new("density", 1);
+            // Of 2^53, for that is what such a number tells apart.
+            let bound = (density * (1u64 << 53) as f64) as u64;
+            let first = stored[0];
+            stored.retain(|record| {
+                let is_stored = random.below(1 << 53) < bound;
+                if !is_stored && absent.len() < QUERIES_MAX {
+                    absent.push(record.token);
+                }
+                is_stored
+            });
+            if stored.is_empty() {
+                absent.retain(|token| *token != first.token);
+                stored.push(first);
+            }
+            stored.shrink_to_fit();
+        }
+        Self { stored, absent }
+    }
+}
+
 /// Brings records into no order, the same one each time.
 pub(crate) fn shuffle(records: &mut [Record]) {
     let mut random = Random::new("shuffle", 1);
@@ -24,21 +60,21 @@ pub(crate) fn shuffle(records: &mut [Record]) {
 pub(crate) struct Queries {
     /// Tokens that are there.
     hits: Vec<TokenId>,
-    /// Tokens that are not: one that may lie anywhere, then one that differs from a token
-    /// that is there in a single byte of the last half, and so on. Whatever the tokens
-    /// have in common, every other miss has it too.
+    /// Tokens that are not: one that may lie anywhere, or of those there are and that are
+    /// not stored, then one that differs from a token that is there in a single byte of the
+    /// last half, and so on. Whatever the tokens have in common, every other miss has it too.
     misses: Vec<TokenId>,
 }
 
 impl Queries {
-    /// Queries for ascending records, of which there must be some.
-    pub(crate) fn new(records: &[Record]) -> Self {
+    pub(crate) fn new(universe: &Universe) -> Self {
+        let Universe { stored: records, absent } = universe;
         let count = records.len().clamp(1_000, QUERIES_MAX);
         let mut random = Random::new("queries", 1);
         let hits = (0..count).map(|_| random.pick(records).token).collect();
         let mut misses = Vec::with_capacity(count);
         while misses.len() < count {
-            let mut token = random.token();
+            let mut token = if absent.is_empty() { random.token() } else { *random.pick(absent) };
             if misses.len() % 2 == 1 {
                 token = random.pick(records).token;
                 token.0[16 + random.below(16) as usize] ^= 1 + random.below(255) as u8;
@@ -61,6 +97,13 @@ impl Queries {
         &self.hits[operation % self.hits.len()]
     }
 
+    /// The tokens for so many operations, or for as many as come before the first again.
+    #[inline]
+    pub(crate) fn batch(&self, operation: usize, count: usize) -> &[TokenId] {
+        let first = operation % self.hits.len();
+        &self.hits[first..self.hits.len().min(first + count)]
+    }
+
     /// The same of tokens that are not there.
     #[inline]
     pub(crate) fn miss(&self, operation: usize) -> &TokenId {
@@ -81,13 +124,49 @@ mod tests {
     fn hits_are_there_and_misses_are_not() {
         for family in KeyFamily::ALL {
             for count in [1, 300, 2_000] {
-                let records = records(family, count);
-                let queries = Queries::new(&records);
+                let universe = Universe::new(family, count, 1.0);
+                let queries = Queries::new(&universe);
+                let records = universe.stored;
                 assert_eq!(queries.len(), count.clamp(1_000, 2_000).min(records.len().max(1_000)));
                 for operation in 0..2 * queries.len() {
                     assert!(find(&records, queries.hit(operation)).is_ok(), "{family:?}");
                     assert!(find(&records, queries.miss(operation)).is_err(), "{family:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_density_is_the_share_of_tokens_that_are_stored() {
+        let all = records(KeyFamily::Uniform, 20_000);
+        for (density, least, most) in [(0.25, 4_700, 5_300), (0.99, 19_740, 19_860), (1e-12, 1, 1)]
+        {
+            let universe = Universe::new(KeyFamily::Uniform, 20_000, density);
+            let (stored, absent) = (&universe.stored, &universe.absent);
+            assert!((least..=most).contains(&stored.len()), "{density}: {}", stored.len());
+            assert_eq!(stored.len() + absent.len(), all.len());
+            assert!(stored.is_sorted_by(|a, b| a.token < b.token));
+            assert!(stored.iter().all(|record| find(&all, &record.token).is_ok()));
+            assert!(absent.iter().all(|token| find(stored, token).is_err()));
+            let queries = Queries::new(&universe);
+            for operation in 0..2 * queries.len() {
+                assert!(find(stored, queries.hit(operation)).is_ok());
+                assert!(find(stored, queries.miss(operation)).is_err());
+            }
+            // Every other miss is of a token that there is.
+            assert!((0..100).all(|at| find(&all, queries.miss(2 * at)).is_ok()));
+        }
+    }
+
+    #[test]
+    fn a_batch_has_the_tokens_of_its_operations() {
+        let queries = Queries::new(&Universe::new(KeyFamily::Uniform, 300, 1.0));
+        assert_eq!(queries.len(), 1_000);
+        for first in [0, 3, 990, 1_000, 2_999] {
+            let batch = queries.batch(first, 256);
+            assert_eq!(batch.len(), 256.min(1_000 - first % 1_000));
+            for (at, token) in batch.iter().enumerate() {
+                assert_eq!(token, queries.hit(first + at));
             }
         }
     }

@@ -17,6 +17,8 @@ pub enum Exit {
     Usage = 2,
     /// An engine or the operating system failed a call: no space, no permission, …
     Io = 5,
+    /// Interrupted.
+    Interrupted = 130,
 }
 
 /// Why the comparison could not be carried out.
@@ -26,6 +28,17 @@ pub enum Failure {
     Differ(String),
     /// An engine, or a call on its files, failed.
     Engine(Error),
+    /// An engine panicked, with this message.
+    Panic(String),
+    /// There is too little disk or memory for what is asked.
+    Room(String),
+    /// Engines were left out, for they failed or answered wrongly; all else was measured.
+    LeftOut {
+        /// Their names.
+        engines: String,
+        /// Whether one of them answered wrongly.
+        differ: bool,
+    },
     /// Standard output could not be written.
     Output(io::Error),
 }
@@ -39,9 +52,13 @@ impl Failure {
     /// How the command ends after this.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Differ(_) => Exit::Differ,
+            Self::Differ(_) | Self::LeftOut { differ: true, .. } => Exit::Differ,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::Engine(_) | Self::Output(_) => Exit::Io,
+            Self::Engine(_)
+            | Self::Panic(_)
+            | Self::Room(_)
+            | Self::LeftOut { .. }
+            | Self::Output(_) => Exit::Io,
         }
     }
 }
@@ -51,6 +68,11 @@ impl fmt::Display for Failure {
         match self {
             Self::Differ(what) => write!(f, "ANSWERS DIFFER: {what}"),
             Self::Engine(error) => error.fmt(f),
+            Self::Panic(message) => write!(f, "panicked: {message}"),
+            Self::Room(what) => f.write_str(what),
+            Self::LeftOut { engines, .. } => {
+                write!(f, "not all was measured, for these failed: {engines}")
+            }
             Self::Output(error) => write!(f, "cannot write standard output: {error}"),
         }
     }
@@ -73,6 +95,10 @@ mod tests {
         for (failure, exit) in [
             (Failure::Differ("lmdb".into()), Exit::Differ),
             (Error::backend("lmdb", "the map is full").into(), Exit::Io),
+            (Failure::Panic("no free page".into()), Exit::Io),
+            (Failure::Room("too little memory".into()), Exit::Io),
+            (Failure::LeftOut { engines: "sled".into(), differ: false }, Exit::Io),
+            (Failure::LeftOut { engines: "sled".into(), differ: true }, Exit::Differ),
             (full, Exit::Io),
             (output(io::ErrorKind::StorageFull), Exit::Io),
             (output(io::ErrorKind::BrokenPipe), Exit::Done),

@@ -2,12 +2,11 @@
 //!
 //! Every engine is filled with the same records and asked the same things through
 //! [`TokenStorageBackend`](ringstore::TokenStorageBackend). The answers are compared
-//! before any is timed, and once more after commits. See the package's README for what is fair about it, and
-//! [`engines`] for how to add one.
+//! before any is timed, and once more after commits. See the package's README for what is
+//! fair about it, and [`engines`] for how to add one.
 
 mod answers;
 pub mod args;
-mod commits;
 mod comparison;
 mod data;
 pub mod engines;
@@ -15,15 +14,20 @@ pub mod exit;
 pub mod keys;
 mod load;
 mod machine;
+mod opens;
 mod reads;
 mod results;
+mod room;
+mod scratch;
 mod table;
 mod talk;
 mod timing;
+mod turns;
 pub mod walking;
 pub mod workload;
+mod writes;
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 
 use crate::args::Args;
@@ -31,48 +35,60 @@ use crate::comparison::Comparison;
 use crate::exit::Failure;
 use crate::machine::Machine;
 use crate::results::Results;
+use crate::room::Room;
+use crate::scratch::Scratch;
 pub use crate::talk::say;
 
 /// Carries out the comparison that is asked for.
 ///
 /// # Errors
 ///
-/// [`Failure::Differ`] if an engine gives a wrong answer, else what could not be read or
-/// written, or what an engine reports.
+/// What could not be read or written. Once all else was measured, [`Failure::LeftOut`] if an
+/// engine gave a wrong answer, or failed.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    fs::create_dir_all(&parent).map_err(Failure::io("create", &parent))?;
-    let directory = tempfile::Builder::new()
-        .prefix("ringstore-compare-")
-        .tempdir_in(&parent)
-        .map_err(Failure::io("create a directory in", &parent))?;
+    scratch::install()?;
+    let scratch = Scratch::in_directory(&parent)?;
+    let engines = args.engines();
+    if !args.ignore_room {
+        let tokens = (f64::from(args.tokens) * args.density) as u64;
+        Room::needed(tokens, &engines).check(Room::available(scratch.path())?)?;
+    }
     if let Some(path) = &args.json {
-        // Found out now rather than in the end; what is there stays until then.
+        // Found out now rather than later; what is there stays until then.
         let opened = OpenOptions::new().create(true).append(true).open(path);
         opened.map_err(Failure::io("write", path))?;
     }
-    let mut all = Results { machine: Machine::this(), tokens: args.tokens, measured: Vec::new() };
+    let mut results = Results {
+        machine: Machine::this(),
+        tokens: args.tokens,
+        density: args.density,
+        walks: Vec::new(),
+        measured: Vec::new(),
+        failed: Vec::new(),
+        path: args.json.clone(),
+    };
     for family in args.families() {
+        let first = results.measured.len();
         let comparison = Comparison {
             family,
             tokens: args.tokens as usize,
-            engines: &args.engines(),
+            density: args.density,
+            engines: &engines,
             workloads: &args.workloads(),
+            threads: &args.threads(),
             effort: args.effort(),
-            directory: directory.path(),
+            directory: scratch.path(),
         };
-        let rows = comparison.measure()?;
-        print(&format!("{}\n", table::of_family(&rows)))?;
-        all.measured.extend(rows);
-        // After each family: the next may take hours.
-        if let Some(path) = &args.json {
-            let text = serde_json::to_string(&all).map_err(io::Error::from);
-            let written = text.and_then(|text| fs::write(path, text + "\n"));
-            written.map_err(Failure::io("write", path))?;
+        comparison.measure(&mut results)?;
+        talk::end();
+        for table in table::of_family(&results.measured[first..]) {
+            print(&format!("{table}\n"))?;
         }
     }
-    print(&table::verdict(&all.measured))?;
-    directory.close().map_err(Failure::io("remove a directory in", &parent))
+    print(&table::verdict(&results.measured))?;
+    scratch.remove()?;
+    results.verdict()
 }
 
 fn print(text: &str) -> Result<(), Failure> {

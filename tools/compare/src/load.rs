@@ -1,33 +1,48 @@
 //! Filling the engines, in turns.
 //!
 //! What a load takes says little without what the disk takes. So beside the engines
-//! stands `raw`, which writes as many bytes as ringstore's files have, one after the
-//! other, and syncs them once.
+//! stands `raw`, which writes as many bytes as ringstore's files have at the most, one after
+//! the other, and syncs them once.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringstore::Record;
 use ringstore::testing::random::Random;
 
-use crate::engines::{self, Database, Durable, Engine, Order};
+use crate::engines::{Database, Durable, Engine, Order};
 use crate::exit::Failure;
-use crate::talk::say;
+use crate::talk::{self, say};
 use crate::timing::Times;
+use crate::turns::{guarded, in_turns};
 
 /// The name of what writes bytes and nothing else.
 pub(crate) const RAW: &str = "raw";
 
+/// What ringstore's files have at the most, for each token of many.
+pub(crate) const RAW_BYTES_PER_TOKEN: u64 = 75;
+
 /// Bytes that `raw` writes at once.
 const RAW_WRITE_BYTES: usize = 2 << 20;
+
+/// The directory of a database; gone with all that is in it once nobody has it.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Where that has to be known, it was removed before.
+        let _ = remove(&self.0);
+    }
+}
 
 /// A database, in a directory of its own.
 pub(crate) struct Loaded {
     pub(crate) engine: &'static dyn Engine,
+    // Closed before its directory goes.
     pub(crate) database: Box<dyn Database>,
-    directory: PathBuf,
+    directory: Directory,
 }
 
 impl Loaded {
@@ -37,7 +52,7 @@ impl Loaded {
         // Some engines give back room when they are closed.
         drop(database);
         // Some have no files.
-        let bytes = if directory.exists() { bytes_in(&directory)? } else { 0 };
+        let bytes = if directory.0.exists() { bytes_in(&directory.0)? } else { 0 };
         Ok(Closed { engine, directory, bytes })
     }
 
@@ -52,7 +67,7 @@ impl Loaded {
 /// A database that was closed, in its directory.
 pub(crate) struct Closed {
     pub(crate) engine: &'static dyn Engine,
-    directory: PathBuf,
+    directory: Directory,
     /// What its files had when it was closed first.
     pub(crate) bytes: u64,
 }
@@ -60,12 +75,12 @@ pub(crate) struct Closed {
 impl Closed {
     /// Opens the database, made of so many records; `None` if its engine keeps nothing.
     pub(crate) fn open(&self, records: usize) -> Result<Option<Box<dyn Durable>>, Failure> {
-        Ok(self.engine.open(&self.directory, records)?)
+        Ok(self.engine.open(&self.directory.0, records)?)
     }
 
     /// Removes the database.
     pub(crate) fn remove(&self) -> Result<(), Failure> {
-        remove(&self.directory)
+        remove(&self.directory.0)
     }
 }
 
@@ -77,67 +92,74 @@ pub(crate) struct Loads<'a> {
     pub(crate) order: Order,
 }
 
+/// What came of filling one engine: the database of the last round, and how long it took.
+pub(crate) type Filled = Result<(Loaded, Times), Failure>;
+
 impl Loads<'_> {
     /// Fills every engine once, and times nothing.
-    pub(crate) fn once(&self) -> Result<Vec<Loaded>, Failure> {
-        let load = |engine| Ok(self.load(engine)?.0);
-        self.engines.iter().map(|engine| load(*engine)).collect()
+    pub(crate) fn once(&self) -> Vec<Result<Loaded, Failure>> {
+        talk::stage(format_args!("loading, {}", self.order), self.engines.len());
+        let load = |engine: &&'static dyn Engine| Ok(self.load(*engine)?.0);
+        self.engines.iter().map(load).collect()
     }
 
-    /// Fills every engine in each round, another one first each time. Gives the databases
-    /// of the last round, with how long each engine took; then how long it takes to
-    /// write `raw_bytes`.
-    pub(crate) fn in_turns(
-        &self,
-        rounds: usize,
-        raw_bytes: u64,
-    ) -> Result<(Vec<(Loaded, Times)>, Times), Failure> {
-        let mut times: Vec<_> = self.engines.iter().map(|_| Times::new()).collect();
-        let mut raw = Times::new();
-        let mut kept: Vec<_> = self.engines.iter().map(|_| None).collect();
+    /// Fills every engine in each round, another one first each time; then how long it
+    /// takes to write as many bytes as ringstore's files have at the most.
+    pub(crate) fn in_turns(&self, rounds: usize) -> (Vec<Filled>, Result<Times, Failure>) {
         let contestants = self.engines.len() + 1;
-        for round in 0..rounds {
-            for turn in 0..contestants {
-                let at = (round + turn) % contestants;
-                let Some(engine) = self.engines.get(at) else {
-                    let elapsed = write_raw(&self.directory.join(RAW), raw_bytes)?;
-                    raw.add_round(1, elapsed);
-                    raw.add_single(elapsed);
-                    continue;
-                };
-                let (loaded, elapsed) = self.load(*engine)?;
-                times[at].add_round(1, elapsed);
-                times[at].add_single(elapsed);
-                if round + 1 == rounds {
-                    kept[at] = Some(loaded);
-                } else {
-                    loaded.remove()?;
+        talk::stage(format_args!("loading, {}", self.order), rounds * contestants);
+        let mut times: Vec<_> = (0..contestants).map(|_| Times::new()).collect();
+        let mut kept: Vec<_> = self.engines.iter().map(|_| None).collect();
+        let outcomes = in_turns(contestants, 0..rounds, |round, at| {
+            let elapsed = match self.engines.get(at) {
+                None => {
+                    talk::turn(RAW);
+                    let bytes = self.records.len() as u64 * RAW_BYTES_PER_TOKEN;
+                    write_raw(&self.directory.join(RAW), bytes)?
                 }
-            }
-        }
-        Ok((kept.into_iter().flatten().zip(times).collect(), raw))
+                Some(engine) => {
+                    let (loaded, elapsed) = self.load(*engine)?;
+                    if round + 1 == rounds {
+                        kept[at] = Some(loaded);
+                    } else {
+                        loaded.remove()?;
+                    }
+                    elapsed
+                }
+            };
+            times[at].add_round(1, elapsed);
+            times[at].add_single(elapsed);
+            Ok(())
+        });
+        let mut outcomes: Vec<_> = outcomes
+            .into_iter()
+            .zip(times)
+            .map(|(outcome, times)| outcome.map(|()| times))
+            .collect();
+        let raw = outcomes.pop().unwrap_or_else(|| unreachable!("one more than engines"));
+        let filled = outcomes.into_iter().zip(kept).map(|(times, loaded)| {
+            let times = times?;
+            let loaded = loaded.unwrap_or_else(|| unreachable!("kept in the last round"));
+            Ok((loaded, times))
+        });
+        (filled.collect(), raw)
     }
 
-    fn load(&self, engine: &'static dyn Engine) -> Result<(Loaded, std::time::Duration), Failure> {
-        let directory = self.directory.join(format!("{}-{:?}", engine.name(), self.order));
+    /// Fills an engine. If that fails, nothing is left of it.
+    fn load(&self, engine: &'static dyn Engine) -> Result<(Loaded, Duration), Failure> {
+        let name = engine.name();
+        talk::turn(name);
+        let directory = Directory(self.directory.join(format!("{name}-{}", self.order)));
         let started = Instant::now();
-        let database = engine.load(&directory, self.records, self.order)?;
+        let database = guarded(|| Ok(engine.load(&directory.0, self.records, self.order)?))?;
         let elapsed = started.elapsed();
-        let (name, order) = (engine.name(), self.order);
-        say(format_args!("{name} loaded, {order:?} order, in {:.2} s", elapsed.as_secs_f64()));
+        say(format_args!("{name} loaded, {}, in {:.2} s", self.order, elapsed.as_secs_f64()));
         Ok((Loaded { engine, database, directory }, elapsed))
     }
 }
 
-/// How many bytes the files of ringstore have for these records.
-pub(crate) fn ringstore_bytes(directory: &Path, records: &[Record]) -> Result<u64, Failure> {
-    let engines: &[&'static dyn Engine] = &[&engines::ringstore::Ringstore];
-    let loads = Loads { engines, directory, records, order: Order::Sorted };
-    loads.once()?.into_iter().map(Loaded::remove).sum()
-}
-
 /// Writes and syncs so many bytes in a new file, and removes it.
-fn write_raw(directory: &Path, bytes: u64) -> Result<std::time::Duration, Failure> {
+fn write_raw(directory: &Path, bytes: u64) -> Result<Duration, Failure> {
     let mut random = Random::new("raw", 1);
     // Not zeros, which a file system may treat as nothing.
     let buffer: Vec<u8> = (0..RAW_WRITE_BYTES / 64).flat_map(|_| random.bytes::<64>()).collect();
@@ -171,7 +193,8 @@ fn remove(directory: &Path) -> Result<(), Failure> {
     synced.map_err(Failure::io("sync", parent))
 }
 
-fn bytes_in(directory: &Path) -> Result<u64, Failure> {
+/// How many bytes the files in a directory have, and those in directories below.
+pub(crate) fn bytes_in(directory: &Path) -> Result<u64, Failure> {
     let failed = || Failure::io("read", directory);
     let mut bytes = 0;
     for entry in fs::read_dir(directory).map_err(failed())? {
@@ -186,8 +209,11 @@ fn bytes_in(directory: &Path) -> Result<u64, Failure> {
 mod tests {
     use ringstore::testing::keys::KeyFamily;
 
+    use ringstore::Error;
+
     use super::*;
     use crate::data;
+    use crate::engines::{self, BytesPerToken};
 
     #[test]
     fn every_round_has_every_engine_and_leaves_the_last() {
@@ -196,10 +222,11 @@ mod tests {
         let records = data::records(KeyFamily::Uniform, 1_000);
         let loads =
             Loads { engines: engines::ALL, directory, records: &records, order: Order::Sorted };
-        let (loaded, raw) = loads.in_turns(3, 5_000_000).unwrap();
-        assert_eq!(raw.operations(), 3);
-        assert_eq!(loaded.len(), engines::ALL.len());
-        for ((loaded, times), engine) in loaded.into_iter().zip(engines::ALL) {
+        let (filled, raw) = loads.in_turns(3);
+        assert_eq!(raw.unwrap().operations(), 3);
+        assert_eq!(filled.len(), engines::ALL.len());
+        for (filled, engine) in filled.into_iter().zip(engines::ALL) {
+            let (loaded, times) = filled.unwrap();
             assert_eq!(loaded.engine.name(), engine.name());
             assert_eq!(times.operations(), 3);
             assert!(times.p50_ns().is_some() && times.p99_ns().is_none());
@@ -208,8 +235,50 @@ mod tests {
             assert_eq!(bytes >= 72_000, engine.name() != "mem", "{}: {bytes}", engine.name());
         }
         assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
-        let bytes = ringstore_bytes(directory, &records).unwrap();
-        assert!((72_000..200_000).contains(&bytes), "{bytes}");
-        assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+    }
+
+    /// Fails, or panics, after it has made a file.
+    struct Failing(Option<&'static str>);
+
+    impl Engine for Failing {
+        fn name(&self) -> &'static str {
+            "failing"
+        }
+
+        fn load(&self, path: &Path, _: &[Record], _: Order) -> Result<Box<dyn Database>, Error> {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("file"), "half").unwrap();
+            match self.0 {
+                Some(reason) => Err(Error::backend("failing", reason)),
+                None => panic!("an assertion failed"),
+            }
+        }
+
+        fn needs(&self) -> BytesPerToken {
+            BytesPerToken { memory: 0, disk: 0 }
+        }
+    }
+
+    #[test]
+    fn an_engine_that_fails_leaves_nothing_and_the_others_are_filled() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = temporary.path();
+        let records = data::records(KeyFamily::Uniform, 100);
+        let ringstore = engines::named("ringstore").unwrap();
+        for (failing, told) in [
+            (&Failing(Some("the disk is full")) as &dyn Engine, "failing: the disk is full"),
+            (&Failing(None), "panicked: an assertion failed"),
+        ] {
+            let engines = &[failing, ringstore];
+            let loads = Loads { engines, directory, records: &records, order: Order::Random };
+            let (filled, raw) = loads.in_turns(2);
+            assert_eq!(raw.unwrap().operations(), 2);
+            let [failed, filled]: [_; 2] = filled.try_into().ok().unwrap();
+            assert!(failed.err().unwrap().to_string().contains(told));
+            let (loaded, times) = filled.unwrap();
+            assert_eq!((times.operations(), loaded.database.len().unwrap()), (2, 100));
+            loaded.remove().unwrap();
+            assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+        }
     }
 }

@@ -1,40 +1,55 @@
-//! Timing reads, in turns.
+//! Timing reads, in turns, by one thread or by several.
 //!
-//! Each engine has its turn in each round, another one first each time. A turn is timed
-//! as a whole, and then some operations one by one for the percentiles, which so include
-//! reading the clock. The rounds before the first that counts are for warming up.
+//! A turn is timed as a whole, and then some operations one by one for the percentiles,
+//! which so include reading the clock. Several threads begin together, each with questions
+//! of its own, and a turn takes what the last of them takes. The rounds before the first
+//! that counts are for warming up.
 
 use std::hint::black_box;
+use std::ops::Range;
+use std::panic;
+use std::sync::Barrier;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use ringstore::{BlockTime, PeerId, RangeIter, Result, TokenId, TokenStorageBackend};
+use ringstore::{BlockTime, PeerId, RangeIter, Result, TokenId};
 
 use crate::data::Queries;
+use crate::engines::{Database, Reader};
+use crate::exit::Failure;
 use crate::load::Loaded;
+use crate::talk;
 use crate::timing::Times;
+use crate::turns::{guarded, in_turns};
 use crate::workload::Workload;
 
 /// Records that are read in a range, if there are so many.
 pub(crate) const RANGE_RECORDS: usize = 1_000;
 
+/// Tokens that are asked for in one call, where it is for many.
+pub(crate) const BATCH: usize = 256;
+
 /// Who challenges.
 pub(crate) const PEER: PeerId = PeerId([1; 32]);
 
-/// The most operations in a turn. Slow engines have fewer, but one at least.
+/// The most operations of a thread in a turn. Slow engines have fewer, but one at least.
 const OPERATIONS_MAX: usize = 200_000;
 
-/// The most operations that are timed one by one after each turn.
+/// The most calls of a thread that are timed one by one after each turn.
 const SINGLES_MAX: usize = 20_000;
 
 /// How long is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
     pub(crate) rounds: usize,
+    /// Of loads.
+    pub(crate) load_rounds: usize,
     /// What a turn takes, about.
     pub(crate) turn: Duration,
 }
 
-/// Times one of the workloads that read; one result for each database.
+/// Times one of the workloads that read; one result for each database. There are no times
+/// where more threads ask than can read it.
 ///
 /// # Panics
 ///
@@ -43,31 +58,117 @@ pub(crate) fn measure(
     workload: Workload,
     databases: &[Loaded],
     queries: &Queries,
+    threads: usize,
     effort: Effort,
-) -> Result<Vec<Times>> {
+) -> Vec<Result<Times, Failure>> {
+    let operate = operation(workload);
+    let calls_of = operations_in_a_call(workload);
+    let mut contestants: Vec<_> = databases
+        .iter()
+        .map(|loaded| {
+            guarded(|| {
+                let Some(asking) = Asking::new(loaded.database.as_ref(), threads)? else {
+                    return Ok(None);
+                };
+                let mut contestant = Contestant { asking, queries, operate, next: 0 };
+                let count = operations_in(effort.turn, calls_of, |count| contestant.turn(count))?;
+                Ok(Some((contestant, count, Times::new())))
+            })
+        })
+        .collect();
+    talk::stage(workload.name(), (effort.rounds + 1) * databases.len());
+    // One more, to warm up.
+    let outcomes = in_turns(contestants.len(), 0..=effort.rounds, |round, at| {
+        talk::turn(databases[at].engine.name());
+        let Ok(Some((contestant, count, times))) = &mut contestants[at] else {
+            return Ok(());
+        };
+        let elapsed = contestant.turn(*count)?;
+        if round > 0 {
+            times.add_round((*count * threads) as u64, elapsed);
+            let calls = (*count / calls_of).min(SINGLES_MAX);
+            let singles = contestant.singles(calls, calls_of)?;
+            times.add_singles(singles.into_iter().map(|single| single / calls_of as u32));
+        }
+        Ok(())
+    });
+    let times = contestants.into_iter().zip(outcomes);
+    times
+        .map(|(contestant, outcome)| {
+            outcome?;
+            Ok(contestant?.map_or_else(Times::new, |(_, _, times)| times))
+        })
+        .collect()
+}
+
+/// Does the operations of these numbers.
+type Operate = fn(&dyn Database, &Queries, Range<usize>) -> Result<()>;
+
+fn operation(workload: Workload) -> Operate {
     match workload {
-        Workload::GetHit => in_turns(databases, effort, |database, i| {
-            black_box(database.lookup(queries.hit(i))?);
+        Workload::GetHit => |database, queries, operations| {
+            for operation in operations {
+                black_box(database.lookup(queries.hit(operation))?);
+            }
             Ok(())
-        }),
-        Workload::GetMiss => in_turns(databases, effort, |database, i| {
-            black_box(database.lookup(queries.miss(i))?);
+        },
+        Workload::GetMiss => |database, queries, operations| {
+            for operation in operations {
+                black_box(database.lookup(queries.miss(operation))?);
+            }
             Ok(())
-        }),
-        Workload::RangeForward => {
-            in_turns(databases, effort, |database, i| scan(database.range_after(queries.hit(i))?))
-        }
-        Workload::RangeBackward => {
-            in_turns(databases, effort, |database, i| scan(database.range_before(queries.hit(i))?))
-        }
-        Workload::Sign => in_turns(databases, effort, |database, i| {
-            black_box(database.sign(queries.hit(i), &PEER)?);
+        },
+        Workload::GetMany => |database, queries, operations| {
+            let mut found = Vec::with_capacity(BATCH);
+            for first in operations.step_by(BATCH) {
+                database.get_many(queries.batch(first, BATCH), &mut found)?;
+                black_box(&found);
+            }
             Ok(())
-        }),
-        Workload::LoadSorted | Workload::LoadRandom | Workload::Commit | Workload::Size => {
-            unreachable!("{workload:?} does not read")
-        }
+        },
+        Workload::Seek => |database, queries, operations| {
+            for operation in operations {
+                black_box(database.range_after(queries.hit(operation))?.next().transpose()?);
+            }
+            Ok(())
+        },
+        Workload::RangeForward => |database, queries, operations| {
+            for operation in operations {
+                scan(database.range_after(queries.hit(operation))?)?;
+            }
+            Ok(())
+        },
+        Workload::RangeBackward => |database, queries, operations| {
+            for operation in operations {
+                scan(database.range_before(queries.hit(operation))?)?;
+            }
+            Ok(())
+        },
+        Workload::Sign => |database, queries, operations| {
+            for operation in operations {
+                black_box(database.sign(queries.hit(operation), &PEER)?);
+            }
+            Ok(())
+        },
+        Workload::SignMany => |database, queries, operations| {
+            let mut signed = Vec::with_capacity(BATCH);
+            for first in operations.step_by(BATCH) {
+                database.sign_many(queries.batch(first, BATCH), &PEER, &mut signed)?;
+                black_box(&signed);
+            }
+            Ok(())
+        },
+        Workload::LoadSorted
+        | Workload::LoadRandom
+        | Workload::Commit
+        | Workload::Mixed
+        | Workload::Open
+        | Workload::Size => unreachable!("{workload:?} does not read"),
     }
+}
+
+fn operations_in_a_call(workload: Workload) -> usize {
+    if matches!(workload, Workload::GetMany | Workload::SignMany) { BATCH } else { 1 }
 }
 
 fn scan(range: RangeIter<'_>) -> Result<()> {
@@ -81,60 +182,127 @@ fn scan(range: RangeIter<'_>) -> Result<()> {
     Ok(())
 }
 
-/// `operate` is given the number of the operation. Every engine has the same ones, slow
-/// engines fewer of them.
-fn in_turns(
-    databases: &[Loaded],
-    effort: Effort,
-    operate: impl Fn(&dyn TokenStorageBackend, usize) -> Result<()>,
-) -> Result<Vec<Times>> {
-    let turn = |loaded: &Loaded, first: usize, operations: usize| -> Result<Duration> {
-        let database: &dyn TokenStorageBackend = loaded.database.as_ref();
-        let started = Instant::now();
-        for operation in first..first + operations {
-            operate(database, operation)?;
-        }
-        Ok(started.elapsed())
-    };
-    let mut operations = Vec::with_capacity(databases.len());
-    for loaded in databases {
-        operations.push(operations_in(effort.turn, |first, count| turn(loaded, first, count))?);
-    }
-    let mut times: Vec<_> = databases.iter().map(|_| Times::new()).collect();
-    // Never one that was done before, as long as there are others.
-    let mut next = vec![0; databases.len()];
-    // One more, to warm up.
-    for round in 0..=effort.rounds {
-        for offset in 0..databases.len() {
-            let at = (round + offset) % databases.len();
-            let (loaded, count) = (&databases[at], operations[at]);
-            let elapsed = turn(loaded, next[at], count)?;
-            next[at] += count;
-            if round == 0 {
-                continue;
-            }
-            times[at].add_round(count as u64, elapsed);
-            for _ in 0..count.min(SINGLES_MAX) {
-                times[at].add_single(turn(loaded, next[at], 1)?);
-                next[at] += 1;
-            }
-        }
-    }
-    Ok(times)
+/// The threads that ask a database.
+enum Asking<'a> {
+    /// This one, without another way in.
+    Alone(&'a dyn Database),
+    Together(Vec<Reader<'a>>),
 }
 
-/// How many operations take about `time`, by trying ever more of them.
+impl<'a> Asking<'a> {
+    /// `None` if the database is for one thread alone.
+    fn new(database: &'a dyn Database, threads: usize) -> Result<Option<Self>> {
+        if threads == 1 {
+            return Ok(Some(Self::Alone(database)));
+        }
+        let readers: Option<Vec<_>> = (0..threads)
+            .map(|_| database.reader().transpose())
+            .collect::<Option<Result<_>>>()
+            .transpose()?;
+        Ok(readers.map(Self::Together))
+    }
+
+    fn threads(&self) -> usize {
+        match self {
+            Self::Alone(_) => 1,
+            Self::Together(readers) => readers.len(),
+        }
+    }
+
+    /// Has every thread do something, all from the same moment on: what it gave in each, and
+    /// how long it took until the last one was done.
+    fn time<T: Send>(
+        &mut self,
+        work: impl Fn(&dyn Database, usize) -> Result<T> + Sync,
+    ) -> Result<(Vec<T>, Duration)> {
+        match self {
+            Self::Alone(database) => {
+                let started = Instant::now();
+                let done = work(*database, 0)?;
+                Ok((vec![done], started.elapsed()))
+            }
+            Self::Together(readers) => {
+                let barrier = Barrier::new(readers.len());
+                let work = |reader: &mut Reader<'_>, thread| {
+                    barrier.wait();
+                    let started = Instant::now();
+                    let done = work(reader.as_ref(), thread);
+                    (done, started, Instant::now())
+                };
+                let all: Vec<_> = thread::scope(|scope| {
+                    let work = &work;
+                    let spawn = |(thread, reader)| scope.spawn(move || work(reader, thread));
+                    let threads: Vec<_> = readers.iter_mut().enumerate().map(spawn).collect();
+                    let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                        thread.join().unwrap_or_else(|reason| panic::resume_unwind(reason))
+                    };
+                    threads.into_iter().map(join).collect()
+                });
+                let started = all.iter().map(|(_, started, _)| *started).min();
+                let ended = all.iter().map(|(_, _, ended)| *ended).max();
+                let elapsed = started.zip(ended).map(|(started, ended)| ended - started);
+                let done: Result<Vec<_>> = all.into_iter().map(|(done, ..)| done).collect();
+                Ok((done?, elapsed.unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// A database with those who ask it, and how far they got.
+struct Contestant<'a> {
+    asking: Asking<'a>,
+    queries: &'a Queries,
+    operate: Operate,
+    /// The number of each thread's next operation, counted from its first. Never one that
+    /// was done before, as long as there are others.
+    next: usize,
+}
+
+impl Contestant<'_> {
+    /// How long it takes until each thread has done so many operations.
+    fn turn(&mut self, count: usize) -> Result<Duration> {
+        let (queries, operate) = (self.queries, self.operate);
+        let (next, threads) = (self.next, self.asking.threads());
+        self.next += count;
+        let (_, elapsed) = self.asking.time(|database, thread| {
+            let first = next + thread * queries.len() / threads;
+            operate(database, queries, first..first + count)
+        })?;
+        Ok(elapsed)
+    }
+
+    /// What each of so many calls of every thread takes.
+    fn singles(&mut self, calls: usize, operations: usize) -> Result<Vec<Duration>> {
+        let (queries, operate) = (self.queries, self.operate);
+        let (next, threads) = (self.next, self.asking.threads());
+        self.next += calls * operations;
+        let (singles, _) = self.asking.time(|database, thread| {
+            let first = next + thread * queries.len() / threads;
+            let singles = (0..calls).map(|call| {
+                let first = first + call * operations;
+                let started = Instant::now();
+                operate(database, queries, first..first + operations)?;
+                Ok(started.elapsed())
+            });
+            singles.collect::<Result<Vec<_>>>()
+        })?;
+        Ok(singles.concat())
+    }
+}
+
+/// How many operations take about `time`, a multiple of `least`, by trying ever more.
 fn operations_in(
     time: Duration,
-    mut run: impl FnMut(usize, usize) -> Result<Duration>,
+    least: usize,
+    mut run: impl FnMut(usize) -> Result<Duration>,
 ) -> Result<usize> {
-    let mut count = 1;
+    let mut count = least;
     loop {
-        // Each time others, so that what the last ones left in caches does not count.
-        let elapsed = run(count, count)?;
+        let elapsed = run(count)?;
         if elapsed * 4 >= time || count >= OPERATIONS_MAX {
             let fitting = time.as_nanos() * count as u128 / elapsed.as_nanos().max(1);
-            return Ok((fitting as usize).clamp(1, OPERATIONS_MAX));
+            let fitting = (fitting as usize).clamp(least, OPERATIONS_MAX);
+            return Ok(fitting / least * least);
         }
         count *= 2;
     }
@@ -145,29 +313,39 @@ mod tests {
     use ringstore::testing::keys::KeyFamily;
 
     use super::*;
-    use crate::data;
+    use crate::data::Universe;
     use crate::engines::{self, Order};
     use crate::load::Loads;
+    use crate::workload::Kind;
 
     #[test]
     fn every_round_counts_and_the_first_does_not() {
         let temporary = tempfile::tempdir().unwrap();
-        let records = data::records(KeyFamily::Uniform, 500);
-        let queries = Queries::new(&records);
+        let universe = Universe::new(KeyFamily::Uniform, 500, 1.0);
+        let queries = Queries::new(&universe);
         let loads = Loads {
             engines: engines::ALL,
             directory: temporary.path(),
-            records: &records,
+            records: &universe.stored,
             order: Order::Sorted,
         };
-        let databases = loads.once().unwrap();
-        let effort = Effort { rounds: 3, turn: Duration::from_micros(100) };
-        for workload in Workload::all().iter().filter(|workload| workload.is_read()) {
-            let times = measure(*workload, &databases, &queries, effort).unwrap();
-            assert_eq!(times.len(), engines::ALL.len());
-            for times in times {
-                assert!(times.operations() >= 3 && times.operations() % 3 == 0);
-                assert!(times.median_ns().is_some() && times.p50_ns().is_some());
+        let databases: Vec<_> = loads.once().into_iter().map(Result::unwrap).collect();
+        let effort = Effort { rounds: 3, load_rounds: 1, turn: Duration::from_micros(100) };
+        for workload in Workload::all().iter().filter(|workload| workload.kind() == Kind::Read) {
+            for threads in [1, 2, 3] {
+                let all = measure(*workload, &databases, &queries, threads, effort);
+                assert_eq!(all.len(), engines::ALL.len());
+                for (times, engine) in all.into_iter().zip(engines::ALL) {
+                    let times = times.unwrap();
+                    let calls_of = operations_in_a_call(*workload);
+                    if engine.name() == "leveldb" && threads > 1 {
+                        assert_eq!((times.operations(), times.median_ns()), (0, None));
+                        continue;
+                    }
+                    let least = (3 * threads * calls_of) as u64;
+                    assert!(times.operations() >= least && times.operations() % least == 0);
+                    assert!(times.median_ns().is_some() && times.p50_ns().is_some());
+                }
             }
         }
     }
@@ -175,15 +353,35 @@ mod tests {
     #[test]
     fn a_turn_has_as_many_operations_as_fit() {
         let time = Duration::from_millis(200);
-        for (nanos_each, operations) in [
-            (1, OPERATIONS_MAX),
-            (10_000, 20_000),
-            (1_000_000, 200),
-            (150_000_000, 1),
-            (9_000_000_000, 1),
+        for (nanos_each, operations, in_calls) in [
+            (1, OPERATIONS_MAX, OPERATIONS_MAX / BATCH * BATCH),
+            (10_000, 20_000, 20_000 / BATCH * BATCH),
+            (1_000_000, 200, BATCH),
+            (150_000_000, 1, BATCH),
+            (9_000_000_000, 1, BATCH),
         ] {
-            let run = |_, count: usize| Ok(Duration::from_nanos(nanos_each * count as u64));
-            assert_eq!(operations_in(time, run).unwrap(), operations, "{nanos_each}");
+            let run = |count: usize| Ok(Duration::from_nanos(nanos_each * count as u64));
+            assert_eq!(operations_in(time, 1, run).unwrap(), operations, "{nanos_each}");
+            assert_eq!(operations_in(time, BATCH, run).unwrap(), in_calls, "{nanos_each}");
         }
+    }
+
+    #[test]
+    fn threads_ask_at_the_same_time() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let tokens = ringstore::MemTokens::new();
+        let mut asking = Asking::new(&tokens, 3).unwrap().unwrap();
+        let (inside, barrier) = (AtomicUsize::new(0), Barrier::new(3));
+        let (seen, _) = asking
+            .time(|database, thread| {
+                inside.fetch_add(1, Ordering::SeqCst);
+                // None goes on before all are here.
+                barrier.wait();
+                assert_eq!(database.len()?, 0);
+                Ok((thread, inside.load(Ordering::SeqCst)))
+            })
+            .unwrap();
+        assert_eq!(seen, [(0, 3), (1, 3), (2, 3)]);
     }
 }

@@ -1,8 +1,15 @@
-//! What was measured, as it is written to a file.
+//! What was measured, as it is written to a file: after each workload, so that no more is
+//! lost than the one that is under way.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::exit::Failure;
 use crate::machine::Machine;
+use crate::talk::say;
 use crate::workload::Workload;
 
 /// Everything that was measured in a run.
@@ -11,23 +18,52 @@ pub(crate) struct Results {
     pub(crate) machine: Machine,
     /// How many were asked for.
     pub(crate) tokens: u32,
+    /// The share of them that is stored.
+    pub(crate) density: f64,
+    /// Of each family of keys that was signed for.
+    pub(crate) walks: Vec<Walks>,
     #[serde(rename = "results")]
     pub(crate) measured: Vec<Measured>,
+    /// Engines that were left out from some workload on.
+    pub(crate) failed: Vec<Failed>,
+    /// Where all of this goes, if anywhere.
+    #[serde(skip)]
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// How far signatures have to walk.
+#[derive(Clone, Serialize)]
+pub(crate) struct Walks {
+    pub(crate) keys: String,
+    /// Stored tokens that are passed for each match, in the mean of the walks that were
+    /// compared.
+    pub(crate) steps_per_match: f64,
+}
+
+/// An engine that failed, or answered wrongly.
+#[derive(Clone, Serialize)]
+pub(crate) struct Failed {
+    pub(crate) keys: String,
+    pub(crate) engine: &'static str,
+    pub(crate) workload: Workload,
+    pub(crate) reason: String,
+    /// Whether it answered wrongly.
+    pub(crate) differs: bool,
 }
 
 /// One engine, one workload, one family of keys. What an engine does not do is null.
 #[derive(Clone, Serialize)]
 pub(crate) struct Measured {
     pub(crate) keys: String,
-    /// How many there are in this family.
+    /// How many are stored.
     pub(crate) tokens: u64,
     pub(crate) engine: &'static str,
     pub(crate) workload: Workload,
     /// Threads that ask. Engines may use others.
     pub(crate) threads: u32,
-    /// In all rounds.
+    /// In all rounds, of all threads.
     pub(crate) ops: u64,
-    /// The median over rounds.
+    /// The median over rounds: how long they took, by how many operations there were.
     pub(crate) ns_per_op: Option<f64>,
     pub(crate) p50_ns: Option<u64>,
     pub(crate) p99_ns: Option<u64>,
@@ -40,5 +76,44 @@ impl Measured {
     /// What engines are compared by: time, or for [`Workload::Size`] bytes.
     pub(crate) fn figure(&self) -> Option<f64> {
         if self.workload == Workload::Size { self.bytes_per_token } else { self.ns_per_op }
+    }
+}
+
+impl Results {
+    /// Writes what there is so far.
+    pub(crate) fn save(&self) -> Result<(), Failure> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let text = serde_json::to_string(self).map_err(io::Error::from);
+        let written = text.and_then(|text| fs::write(path, text + "\n"));
+        written.map_err(Failure::io("write", path))
+    }
+
+    /// Leaves an engine out from here on, and says so.
+    pub(crate) fn leave_out(
+        &mut self,
+        keys: &str,
+        engine: &'static str,
+        workload: Workload,
+        failure: &Failure,
+    ) {
+        let differs = matches!(failure, Failure::Differ(_));
+        let reason = failure.to_string();
+        let name = workload.name();
+        say(format_args!("{engine} is left out of {keys} from {name} on: {reason}"));
+        let keys = keys.to_string();
+        self.failed.push(Failed { keys, engine, workload, reason, differs });
+    }
+
+    /// Fails if engines were left out.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        let mut engines: Vec<_> = self.failed.iter().map(|failed| failed.engine).collect();
+        engines.dedup();
+        let differ = self.failed.iter().any(|failed| failed.differs);
+        Err(Failure::LeftOut { engines: engines.join(", "), differ })
     }
 }

@@ -1,8 +1,9 @@
 //! What was measured, as tables for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Table, presets};
 
 use crate::results::Measured;
 use crate::workload::Workload;
@@ -10,26 +11,35 @@ use crate::workload::Workload;
 /// The engine that the others are set in relation to.
 const BASE: &str = "ringstore";
 
+/// What an engine does not do.
+const NOT_AVAILABLE: &str = "n/a";
+
 /// The engine that is to be beaten.
 const RIVAL: &str = "lmdb";
 
-/// The table of one family of keys.
-pub(crate) fn of_family(rows: &[Measured]) -> String {
-    let Some(Measured { keys, tokens, .. }) = rows.first() else {
-        return String::new();
-    };
-    let mut engines: Vec<_> = rows.iter().map(|row| row.engine).collect();
-    let mut seen = Vec::new();
-    engines.retain(|engine| {
-        !seen.contains(engine) && {
-            seen.push(engine);
-            true
-        }
-    });
+/// The tables of one family of keys, one for each number of threads.
+pub(crate) fn of_family(rows: &[Measured]) -> Vec<Table> {
+    let threads: BTreeSet<_> = rows.iter().map(|row| row.threads).collect();
+    let of = |threads| -> Vec<_> { rows.iter().filter(|row| row.threads == threads).collect() };
+    threads.into_iter().map(|threads| table(&of(threads))).collect()
+}
+
+/// Rows are workloads, and columns engines.
+fn table(rows: &[&Measured]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
+    let Some(Measured { keys, tokens, threads, .. }) = rows.first() else {
+        return table;
+    };
+    let mut engines: Vec<&str> = Vec::new();
+    for row in rows {
+        if !engines.contains(&row.engine) {
+            engines.push(row.engine);
+        }
+    }
+    let asking = if *threads == 1 { String::new() } else { format!(", {threads} threads") };
     let header = engines.iter().map(ToString::to_string);
-    table.set_header([format!("{keys}, {tokens} tokens")].into_iter().chain(header));
+    table.set_header([format!("{keys}, {tokens} tokens{asking}")].into_iter().chain(header));
     for workload in Workload::all() {
         let rows: Vec<_> = rows.iter().filter(|row| row.workload == *workload).collect();
         if rows.is_empty() {
@@ -37,20 +47,22 @@ pub(crate) fn of_family(rows: &[Measured]) -> String {
         }
         let find = |engine| rows.iter().find(|row| row.engine == engine)?.figure();
         let base = find(BASE);
-        let cells = engines.iter().map(|engine| match find(*engine) {
-            None => String::new(),
-            Some(figure) if *engine == BASE => human(*workload, figure),
-            Some(figure) => {
-                let ratio = base.map(|base| format!(" {:>8}", ratio(figure / base)));
-                human(*workload, figure) + &ratio.unwrap_or_default()
-            }
+        let best = engines.iter().filter_map(|engine| find(engine)).min_by(f64::total_cmp);
+        let cells = engines.iter().map(|engine| {
+            let Some(figure) = find(*engine) else {
+                return Cell::new(NOT_AVAILABLE);
+            };
+            let ratio = base.filter(|_| *engine != BASE).map(|base| ratio(figure / base));
+            let ratio = ratio.map(|ratio| format!(" {ratio:>8}")).unwrap_or_default();
+            let cell = Cell::new(human(*workload, figure) + &ratio);
+            if Some(figure) == best { cell.add_attribute(Attribute::Bold) } else { cell }
         });
-        table.add_row([workload.name()].into_iter().chain(cells));
+        table.add_row([Cell::new(workload.name())].into_iter().chain(cells));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.to_string()
+    table
 }
 
 /// Where ringstore was behind LMDB, if both were measured; else nothing.
@@ -60,7 +72,9 @@ pub(crate) fn verdict(rows: &[Measured]) -> String {
         .filter(|row| row.engine == BASE)
         .filter_map(|row| {
             let is_rival = |other: &&Measured| {
-                other.engine == RIVAL && (&other.keys, other.workload) == (&row.keys, row.workload)
+                other.engine == RIVAL
+                    && (&other.keys, other.workload, other.threads)
+                        == (&row.keys, row.workload, row.threads)
             };
             Some((row, row.figure()?, rows.iter().find(is_rival)?.figure()?))
         })
@@ -133,25 +147,32 @@ mod tests {
     fn rows_are_workloads_and_columns_engines() {
         let mut unknown = row("uniform", "mem", Workload::Size, 0);
         unknown.bytes_per_token = None;
-        let table = of_family(&[
+        let mut together = row("uniform", "ringstore", Workload::Sign, 450);
+        together.threads = 2;
+        let tables: [_; 2] = of_family(&[
             row("uniform", "ringstore", Workload::Sign, 800),
             row("uniform", "lmdb", Workload::Sign, 207_000),
             row("uniform", "ringstore", Workload::LoadSorted, 2_000_000_000),
             row("uniform", "raw", Workload::LoadSorted, 1_900_000_000),
             row("uniform", "ringstore", Workload::Size, 75),
             unknown,
-        ]);
+            together,
+        ])
+        .try_into()
+        .unwrap();
+        let [table, of_two] = tables.map(|table| table.to_string());
+        assert!(of_two.contains("uniform, 7 tokens, 2 threads ") && of_two.contains("450 ns"));
         let lines: Vec<_> = table.lines().map(|line| line.trim_matches(['│', ' '])).collect();
         let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words(1), "uniform, 7 tokens ringstore lmdb raw mem");
-        assert_eq!(words(3), "load-sorted 2.00 s 1.90 s 0.95 x");
-        assert_eq!(words(4), "sign 800 ns 207.00 µs 259 x");
-        assert_eq!(words(5), "size 75.00 B/token");
+        assert_eq!(words(3), "load-sorted 2.00 s n/a 1.90 s 0.95 x n/a");
+        assert_eq!(words(4), "sign 800 ns 207.00 µs 259 x n/a n/a");
+        assert_eq!(words(5), "size 75.00 B/token n/a n/a n/a");
     }
 
     #[test]
     fn without_ringstore_there_are_no_ratios() {
-        let table = of_family(&[row("uniform", "lmdb", Workload::Sign, 10)]);
+        let table = of_family(&[row("uniform", "lmdb", Workload::Sign, 10)])[0].to_string();
         assert!(table.contains("10 ns") && !table.contains(" x"), "{table}");
     }
 

@@ -42,6 +42,12 @@ impl Times {
         self.histogram.saturating_record(elapsed.as_nanos() as u64);
     }
 
+    pub(crate) fn add_singles(&mut self, singles: impl IntoIterator<Item = Duration>) {
+        for single in singles {
+            self.add_single(single);
+        }
+    }
+
     /// The operations in all rounds.
     pub(crate) fn operations(&self) -> u64 {
         self.operations

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// Something that engines do. All of them do all of it, but for commits, which need a disk.
+/// Something that engines do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
@@ -15,15 +15,40 @@ pub enum Workload {
     GetHit,
     /// Looking up a token that is not there
     GetMiss,
+    /// Looking up one of 256 tokens that are asked for in one call
+    GetMany,
+    /// Going to a token and reading the one above it
+    Seek,
     /// Reading the 1,000 records above a token
     RangeForward,
     /// Reading the 1,000 records below a token
     RangeBackward,
     /// Signing for a token: a lookup, a hash, a walk, ten records
     Sign,
+    /// Signing for one of 256 tokens that are asked for in one call
+    SignMany,
     /// Committing six new random tokens, durable, with a sync of their own
     Commit,
+    /// Signing nineteen times of twenty, and committing once
+    Mixed,
+    /// Opening a database that was closed, and looking up a token
+    Open,
     /// Bytes on disk, after a load of sorted tokens
+    Size,
+}
+
+/// How a workload is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// On new directories.
+    Load,
+    /// On a loaded database, by one thread or by several.
+    Read,
+    /// On a database that is closed.
+    Open,
+    /// On a database that was closed and opened, and that is another one then.
+    Write,
+    /// Not timed.
     Size,
 }
 
@@ -42,8 +67,20 @@ impl Workload {
         self.to_possible_value().expect("a name").get_name().to_string()
     }
 
-    /// Whether it is measured on a loaded database.
-    pub(crate) fn is_read(self) -> bool {
-        !matches!(self, Self::LoadSorted | Self::LoadRandom | Self::Commit | Self::Size)
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::LoadSorted | Self::LoadRandom => Kind::Load,
+            Self::GetHit
+            | Self::GetMiss
+            | Self::GetMany
+            | Self::Seek
+            | Self::RangeForward
+            | Self::RangeBackward
+            | Self::Sign
+            | Self::SignMany => Kind::Read,
+            Self::Open => Kind::Open,
+            Self::Commit | Self::Mixed => Kind::Write,
+            Self::Size => Kind::Size,
+        }
     }
 }

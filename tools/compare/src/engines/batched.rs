@@ -9,9 +9,9 @@
 //! which tokens are new. So the number is exact, nothing has to be written for it, and it is
 //! no other after a crash than what is there.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::OnceLock;
 
 use ringstore::{
     BlockTime, Chunks, Direction, Error, RangeIter, Record, Result, TokenId, TokenStorageBackend,
@@ -20,7 +20,7 @@ use ringstore::{
 
 use super::cursor::{Cursor, records, search_signature};
 use super::value::decode;
-use super::{Database, Durable};
+use super::{Database, Durable, Reader};
 
 /// What a key-value store does.
 pub(super) trait KeyValue {
@@ -32,18 +32,35 @@ pub(super) trait KeyValue {
 
     /// The way from a token, which is left out, or from one end to the other.
     fn cursor(&self, direction: Direction, from: Option<TokenId>) -> Result<impl Cursor>;
+
+    /// Looks up all of these tokens, in their order. As provided, one after the other.
+    fn get_many(&self, tokens: &[TokenId], found: &mut Vec<Option<BlockTime>>) -> Result<()> {
+        found.clear();
+        for token in tokens {
+            found.push(self.get(token)?);
+        }
+        Ok(())
+    }
+
+    /// See [`Database::reader`]. As provided, one thread alone can read.
+    fn reader(_tokens: &Batched<Self>) -> Option<Reader<'_>>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 /// A key-value store as a backend.
 pub(super) struct Batched<E> {
     engine: E,
     /// Empty until the tokens are counted.
-    count: OnceCell<u64>,
+    count: OnceLock<u64>,
 }
 
 impl<E: KeyValue> Batched<E> {
     pub(super) fn new(engine: E) -> Self {
-        Self { engine, count: OnceCell::new() }
+        Self { engine, count: OnceLock::new() }
     }
 
     /// [Sets](TokenStorageBackend::set) every record in one batch; how many it wrote.
@@ -121,7 +138,15 @@ impl<E: KeyValue> TokenStorageBackend for Batched<E> {
     }
 }
 
-impl<E: KeyValue> Database for Batched<E> {}
+impl<E: KeyValue> Database for Batched<E> {
+    fn get_many(&self, tokens: &[TokenId], found: &mut Vec<Option<BlockTime>>) -> Result<()> {
+        self.engine.get_many(tokens, found)
+    }
+
+    fn reader(&self) -> Result<Option<Reader<'_>>> {
+        Ok(E::reader(self))
+    }
+}
 
 impl<E: KeyValue> Durable for Batched<E> {
     fn commit(&mut self, records: &[Record]) -> Result<()> {

@@ -20,8 +20,9 @@ use ringstore::{BlockTime, Direction, Error, Record, Result, TokenId};
 use super::batched::{Batched, KeyValue, LOAD_BATCH, block_time, cache_bytes, record};
 use super::cursor::Cursor;
 use super::iterated::{Iterated, bounds};
+use super::shared::Shared;
 use super::value::encode;
-use super::{Database, Durable, Engine, Order};
+use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
 
 const NAME: &str = "fjall";
 
@@ -59,6 +60,10 @@ impl Engine for Fjall {
     fn open(&self, directory: &Path, records: usize) -> Result<Option<Box<dyn Durable>>> {
         let tokens = FjallTokens::open(directory, records).map_err(failed)?;
         Ok(Some(Box::new(Batched::new(tokens))))
+    }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 200, disk: 200 }
     }
 }
 
@@ -117,6 +122,10 @@ impl KeyValue for FjallTokens {
             record(NAME, &key, &value)
         });
         Ok(Iterated::new(range, direction))
+    }
+
+    fn reader(tokens: &Batched<Self>) -> Option<Reader<'_>> {
+        Some(Box::new(Shared(tokens)))
     }
 }
 

@@ -32,7 +32,7 @@ use super::cursor::Cursor;
 use super::leveldb_disk::SyncedDisk;
 use super::moved::{Moved, MovedCursor};
 use super::value::encode;
-use super::{Database, Durable, Engine, Order};
+use super::{BytesPerToken, Database, Durable, Engine, Order};
 
 const NAME: &str = "leveldb";
 
@@ -67,8 +67,8 @@ impl Engine for LevelDb {
         Ok(Some(Box::new(Batched::new(LevelDbTokens::open(directory, records)?))))
     }
 
-    fn is_for_threads(&self) -> bool {
-        false
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 200, disk: 200 }
     }
 }
 

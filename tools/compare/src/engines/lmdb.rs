@@ -22,7 +22,7 @@ use ringstore::{
 
 use super::cursor::{self, Cursor, records};
 use super::value::{VALUE_BYTES, decode, encode};
-use super::{Database, Durable, Engine, Order};
+use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
 
 /// LMDB, by the crate `heed`.
 pub struct Lmdb;
@@ -49,9 +49,18 @@ impl Engine for Lmdb {
     fn open(&self, directory: &Path, records: usize) -> Result<Option<Box<dyn Durable>>> {
         Ok(Some(Box::new(LmdbTokens::create(directory, map_bytes(records))?)))
     }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 60, disk: 140 }
+    }
 }
 
-impl Database for LmdbTokens {}
+impl Database for LmdbTokens {
+    /// With a transaction of its own, for one is for a single thread.
+    fn reader(&self) -> Result<Option<Reader<'_>>> {
+        Ok(Some(Box::new(self.another())))
+    }
+}
 
 impl Durable for LmdbTokens {
     fn commit(&mut self, records: &[Record]) -> Result<()> {
@@ -118,6 +127,11 @@ impl LmdbTokens {
     /// The tokens in a table of this environment.
     pub(super) fn over(env: Env<WithoutTls>, tokens: Table) -> Self {
         Self { reader: OnceCell::new(), tokens, env }
+    }
+
+    /// The same tokens, with another transaction for reads.
+    pub(super) fn another(&self) -> Self {
+        Self::over(self.env.clone(), self.tokens)
     }
 
     /// Adds records in ascending order, each above all tokens that are there, in one

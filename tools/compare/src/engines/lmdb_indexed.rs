@@ -22,7 +22,7 @@ use ringstore::{
 use super::cursor::{LEGS, is_before, no_walk};
 use super::lmdb::{Fixed, LmdbTokens, Value, create_table, failed, map_bytes, open};
 use super::value::{VALUE_BYTES, decode, encode};
-use super::{Database, Durable, Engine, Order};
+use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
 
 /// LMDB with a second table, by suffix.
 pub struct LmdbIndexed;
@@ -53,6 +53,10 @@ impl Engine for LmdbIndexed {
 
     fn counts_steps(&self) -> bool {
         false
+    }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 70, disk: 260 }
     }
 }
 
@@ -130,7 +134,11 @@ fn key(suffix: u16, token: &TokenId) -> [u8; KEY_BYTES] {
     key
 }
 
-impl Database for IndexedTokens {}
+impl Database for IndexedTokens {
+    fn reader(&self) -> Result<Option<Reader<'_>>> {
+        Ok(Some(Box::new(Self { tokens: self.tokens.another(), index: self.index })))
+    }
+}
 
 impl Durable for IndexedTokens {
     fn commit(&mut self, records: &[Record]) -> Result<()> {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ringstore::{MemTokens, Record, Result};
 
-use super::{Database, Engine, Order};
+use super::shared::Shared;
+use super::{BytesPerToken, Database, Engine, Order, Reader};
 
 /// [`MemTokens`].
 pub struct Mem;
@@ -24,6 +25,14 @@ impl Engine for Mem {
         let records = records.iter().map(|record| (*record).into());
         Ok(Box::new(records.collect::<MemTokens>()))
     }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 110, disk: 0 }
+    }
 }
 
-impl Database for MemTokens {}
+impl Database for MemTokens {
+    fn reader(&self) -> Result<Option<Reader<'_>>> {
+        Ok(Some(Box::new(Shared(self))))
+    }
+}

@@ -30,6 +30,7 @@ pub mod redb;
 pub mod ringstore;
 #[cfg(feature = "rocksdb")]
 pub mod rocksdb;
+mod shared;
 #[cfg(feature = "sled")]
 pub mod sled;
 #[cfg(any(
@@ -41,9 +42,10 @@ pub mod sled;
 ))]
 mod value;
 
+use std::fmt;
 use std::path::Path;
 
-use ::ringstore::{Record, Result, TokenId, TokenStorageBackend};
+use ::ringstore::{BlockTime, PeerId, Record, Result, Signed, TokenId, TokenStorageBackend};
 
 /// Every engine, in the order of the columns.
 pub const ALL: &[&dyn Engine] = &[
@@ -65,6 +67,17 @@ pub const ALL: &[&dyn Engine] = &[
     &mem::Mem,
 ];
 
+/// Every engine that can be left out of a build, and the feature that it is behind.
+pub const FEATURES: &[(&str, &str)] = &[
+    ("lmdb", "lmdb"),
+    ("lmdb-indexed", "lmdb"),
+    ("redb", "redb"),
+    ("sled", "sled"),
+    ("fjall", "fjall"),
+    ("leveldb", "leveldb"),
+    ("rocksdb", "rocksdb"),
+];
+
 /// The engine of this name.
 pub fn named(name: &str) -> Option<&'static dyn Engine> {
     ALL.iter().copied().find(|engine| engine.name() == name)
@@ -77,6 +90,24 @@ pub enum Order {
     Sorted,
     /// None.
     Random,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sorted => "sorted",
+            Self::Random => "random",
+        })
+    }
+}
+
+/// What something takes, for each token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BytesPerToken {
+    /// Of a program's own: what the system caches of files is not meant.
+    pub memory: u64,
+    /// Of disk.
+    pub disk: u64,
 }
 
 /// How an engine is filled.
@@ -117,11 +148,13 @@ pub trait Engine: Sync {
         true
     }
 
-    /// Whether several threads can read one database at the same time. As provided, yes.
-    fn is_for_threads(&self) -> bool {
-        true
-    }
+    /// What it takes at most, for each token, to load tokens and to keep them, in memory of
+    /// its own and on disk.
+    fn needs(&self) -> BytesPerToken;
 }
+
+/// A way into a database for one of several threads.
+pub type Reader<'a> = Box<dyn Database + Send + 'a>;
 
 /// What a loaded engine is asked.
 pub trait Database: TokenStorageBackend {
@@ -134,6 +167,46 @@ pub trait Database: TokenStorageBackend {
     fn warm_up(&self) -> Result<()> {
         self.range_after(&TokenId::MIN)?.try_for_each(|record| record.map(drop))
     }
+
+    /// Looks up all of these tokens, in their order. As provided, one after the other, for
+    /// engines that have no call for many.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    fn get_many(&self, tokens: &[TokenId], found: &mut Vec<Option<BlockTime>>) -> Result<()> {
+        found.clear();
+        for token in tokens {
+            found.push(self.lookup(token)?);
+        }
+        Ok(())
+    }
+
+    /// Signs for all of these tokens, in their order. As provided, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    fn sign_many(
+        &self,
+        tokens: &[TokenId],
+        peer: &PeerId,
+        signed: &mut Vec<Option<Signed>>,
+    ) -> Result<()> {
+        signed.clear();
+        for token in tokens {
+            signed.push(self.sign(token, peer)?);
+        }
+        Ok(())
+    }
+
+    /// Another way into the same database, to read it from another thread at the same time.
+    /// `None` if that is for one thread alone.
+    ///
+    /// # Errors
+    ///
+    /// What the engine reports.
+    fn reader(&self) -> Result<Option<Reader<'_>>>;
 }
 
 /// A database that takes commits which survive the power.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ringstore::{Error, ReDbTokens, Record, Result};
 
-use super::{Database, Durable, Engine, Order};
+use super::shared::Shared;
+use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
 
 /// [`ReDbTokens`], with a cache for all that it holds.
 pub struct Redb;
@@ -39,6 +40,10 @@ impl Engine for Redb {
         let tokens = ReDbTokens::open_with_cache(directory.join(FILE), cache_bytes(records))?;
         Ok(Some(Box::new(tokens)))
     }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 190, disk: 260 }
+    }
 }
 
 const FILE: &str = "tokens";
@@ -48,7 +53,11 @@ fn cache_bytes(records: usize) -> usize {
     records * 171 + (64 << 20)
 }
 
-impl Database for ReDbTokens {}
+impl Database for ReDbTokens {
+    fn reader(&self) -> Result<Option<Reader<'_>>> {
+        Ok(Some(Box::new(Shared(self))))
+    }
+}
 
 impl Durable for ReDbTokens {
     fn commit(&mut self, records: &[Record]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ringstore::{Batch, Durability, LoadOptions, Options, Record, Result, Store};
 
-use super::{Database, Durable, Engine, Order};
+use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
 
 /// [`Store`], which takes records in any order.
 pub struct Ringstore;
@@ -29,6 +29,10 @@ impl Engine for Ringstore {
     fn open(&self, directory: &Path, _records: usize) -> Result<Option<Box<dyn Durable>>> {
         Ok(Some(Box::new(Store::open(directory, &Options::new())?)))
     }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 110, disk: 160 }
+    }
 }
 
 impl Database for Store {
@@ -36,6 +40,10 @@ impl Database for Store {
     fn warm_up(&self) -> Result<()> {
         let report = self.verify(&|_| ControlFlow::Continue(()))?;
         report.damages.into_iter().next().map_or(Ok(()), |damage| Err(damage.into()))
+    }
+
+    fn reader(&self) -> Result<Option<Reader<'_>>> {
+        Ok(Some(Box::new(self.clone())))
     }
 }
 

@@ -2,9 +2,10 @@
 //! recommends.
 //!
 //! For speed, what that analysis says for reads: a bloom filter of ten bits a key, a block
-//! cache larger than all tokens, LZ4, four write buffers of 256 MiB, a base level of
-//! 512 MiB, and files that stay open. Index and filters are outside of the cache, where
-//! nothing pushes them out. Sorted records are written to tables, which are then moved in:
+//! cache by the scale of the store, LZ4, four write buffers of 256 MiB, a base level of
+//! 512 MiB, and files that stay open. Where the cache that it says is smaller than all
+//! tokens, it is made as large as they are. Index and filters are outside of the cache,
+//! where nothing pushes them out. Sorted records are written to tables, which are then moved in:
 //! the way for bulk loads that its authors recommend. Records in random order are written in
 //! the other way that they do: in batches without a log, with the options that they have for
 //! it, under which nothing is compacted before all of it is at the end.
@@ -20,15 +21,16 @@ use std::thread;
 
 use ringstore::{BlockTime, Direction, Error, Record, Result, TokenId};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, IngestExternalFileOptions,
-    Options, ReadOptions, SstFileWriter, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME,
+    IngestExternalFileOptions, Options, ReadOptions, SstFileWriter, WriteBatch, WriteOptions,
 };
 
 use super::batched::{Batched, KeyValue, LOAD_BATCH, block_time, cache_bytes, token};
 use super::cursor::Cursor;
 use super::moved::{Moved, MovedCursor};
+use super::shared::Shared;
 use super::value::encode;
-use super::{Database, Durable, Engine, Order};
+use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
 
 const NAME: &str = "rocksdb";
 
@@ -58,23 +60,42 @@ impl Engine for RocksDb {
             // Closed at once: these options are for nothing else.
             put(directory, &options, records).map_err(failed)?;
         }
-        let db = DB::open(&options, directory).map_err(failed)?;
+        let tokens = create_production_tokens(directory, records.len()).map_err(failed)?;
         if order == Order::Sorted {
-            ingest(&db, &options, directory, records).map_err(failed)?;
+            ingest(&tokens.db, &options, directory, records).map_err(failed)?;
         }
-        Ok(Box::new(Batched::new(RocksDbTokens { db })))
+        Ok(Box::new(Batched::new(tokens)))
     }
 
     fn open(&self, directory: &Path, records: usize) -> Result<Option<Box<dyn Durable>>> {
-        let db = DB::open(&options(records), directory).map_err(failed)?;
-        Ok(Some(Box::new(Batched::new(RocksDbTokens { db }))))
+        let tokens = create_production_tokens(directory, records).map_err(failed)?;
+        Ok(Some(Box::new(Batched::new(tokens))))
     }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 250, disk: 200 }
+    }
+}
+
+/// Opens a database for so many tokens, which is made if there is none, as the analysis
+/// does under this name.
+fn create_production_tokens(
+    directory: &Path,
+    records: usize,
+) -> Result<RocksDbTokens, rocksdb::Error> {
+    Ok(RocksDbTokens { db: DB::open(&options(records), directory)? })
+}
+
+/// The block cache that the analysis has for so many tokens: 4 GB, and 16 GB for a billion.
+fn scale_cache_bytes(records: usize) -> usize {
+    if records <= 100_000_000 { 4 << 30 } else { 16 << 30 }
 }
 
 fn options(records: usize) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_bloom_filter(10.0, false);
-    blocks.set_block_cache(&Cache::new_lru_cache(cache_bytes(records)));
+    let cache_bytes = scale_cache_bytes(records).max(cache_bytes(records));
+    blocks.set_block_cache(&Cache::new_lru_cache(cache_bytes));
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.create_if_missing(true);
@@ -168,6 +189,18 @@ impl KeyValue for RocksDbTokens {
         found.map(|value| block_time(NAME, &value)).transpose()
     }
 
+    fn get_many(&self, tokens: &[TokenId], found: &mut Vec<Option<BlockTime>>) -> Result<()> {
+        let family = self.db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME);
+        let family = family.ok_or_else(|| Error::backend(NAME, "it has no column family"))?;
+        found.clear();
+        let keys = tokens.iter().map(TokenId::as_bytes);
+        for value in self.db.batched_multi_get_cf(&family, keys, false) {
+            let value = value.map_err(failed)?;
+            found.push(value.map(|value| block_time(NAME, &value)).transpose()?);
+        }
+        Ok(())
+    }
+
     fn write(&mut self, records: &[Record]) -> Result<()> {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
@@ -188,6 +221,10 @@ impl KeyValue for RocksDbTokens {
             iterator.move_to_next(direction);
         }
         Ok(MovedCursor::new(iterator, direction))
+    }
+
+    fn reader(tokens: &Batched<Self>) -> Option<Reader<'_>> {
+        Some(Box::new(Shared(tokens)))
     }
 }
 

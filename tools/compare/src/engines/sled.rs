@@ -21,8 +21,9 @@ use sled::{Batch, Config, Db, Mode};
 use super::batched::{Batched, KeyValue, block_time, cache_bytes, record};
 use super::cursor::Cursor;
 use super::iterated::{Iterated, bounds};
+use super::shared::Shared;
 use super::value::encode;
-use super::{Database, Durable, Engine, Order};
+use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
 
 const NAME: &str = "sled";
 
@@ -52,6 +53,10 @@ impl Engine for Sled {
 
     fn open(&self, directory: &Path, records: usize) -> Result<Option<Box<dyn Durable>>> {
         Ok(Some(Box::new(Batched::new(SledTokens::open(directory, records)?))))
+    }
+
+    fn needs(&self) -> BytesPerToken {
+        BytesPerToken { memory: 300, disk: 400 }
     }
 }
 
@@ -101,6 +106,10 @@ impl KeyValue for SledTokens {
             record(NAME, &key, &value)
         });
         Ok(Iterated::new(range, direction))
+    }
+
+    fn reader(tokens: &Batched<Self>) -> Option<Reader<'_>> {
+        Some(Box::new(Shared(tokens)))
     }
 }
 
