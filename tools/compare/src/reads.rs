@@ -76,7 +76,8 @@ pub(crate) fn measure(
             })
         })
         .collect();
-    talk::stage(workload.name(), (effort.rounds + 1) * databases.len());
+    let asking = if threads == 1 { String::new() } else { format!(", {threads} threads") };
+    talk::stage(workload.name() + &asking, (effort.rounds + 1) * databases.len());
     // One more, to warm up.
     let outcomes = in_turns(contestants.len(), 0..=effort.rounds, |round, at| {
         talk::turn(databases[at].engine.name());

@@ -1,8 +1,9 @@
 //! The command as its users meet it: the real binary is run, in a directory of its own.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use ringstore::testing::keys::KeyFamily;
 use ringstore_compare::engines;
@@ -62,11 +63,27 @@ impl Run {
 }
 
 /// Little of everything.
-const SMALL: [&str; 6] = ["--tokens", "2000", "--rounds", "2", "--turn-ms", "1"];
+const SMALL: [&str; 8] =
+    ["--tokens", "2000", "--rounds", "2", "--load-rounds", "2", "--turn-ms", "1"];
 
 #[test]
-fn every_family_workload_and_engine_is_measured() {
-    let run = run(&[&SMALL[..], &["--keys", "all", "--json", "out.json"]].concat());
+fn every_workload_and_engine_is_measured() {
+    let all: Vec<_> = engines::ALL.iter().map(|engine| engine.name()).collect();
+    let last = check_all(&[KeyFamily::Uniform], &all, &[]);
+    if engines::named("lmdb").is_some() {
+        assert!(last.starts_with("ringstore was ") && last.contains("than lmdb"), "{last}");
+    }
+}
+
+#[test]
+fn every_family_and_workload_is_measured() {
+    check_all(&KeyFamily::ALL, &["ringstore", "mem"], &["--keys", "all"]);
+}
+
+/// Checks the results of a run over these families and engines; the last line of its output.
+fn check_all(families: &[KeyFamily], engines: &[&str], args: &[&str]) -> String {
+    let named = ["--engines", &engines.join(","), "--json", "out.json"];
+    let run = run(&[&SMALL[..], &named, args].concat());
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(run.left(), ["file", "out.json"]);
     let json = run.json("out.json");
@@ -75,11 +92,11 @@ fn every_family_workload_and_engine_is_measured() {
         assert!(json["machine"].get(field).is_some(), "{field}");
     }
     let mut results = json["results"].as_array().unwrap().iter();
-    for family in KeyFamily::ALL {
+    for family in families {
         let rows: Vec<_> = results
             .by_ref()
-            .take(engines::ALL.len() * Workload::all().len() + 2)
-            .inspect(|row| check_row(row, family))
+            .take(engines.len() * Workload::all().len() + 2)
+            .inspect(|row| check_row(row, *family))
             .collect();
         for workload in Workload::all() {
             let of = |engine: &str| {
@@ -87,19 +104,16 @@ fn every_family_workload_and_engine_is_measured() {
                     |row: &&&Value| row["workload"] == *workload.name() && row["engine"] == *engine;
                 rows.iter().filter(is_it).count()
             };
-            for engine in engines::ALL {
-                assert_eq!(of(engine.name()), 1, "{family:?} {workload:?} {}", engine.name());
+            for engine in engines {
+                assert_eq!(of(engine), 1, "{family:?} {workload:?} {engine}");
             }
             assert_eq!(of("raw"), usize::from(workload.name().starts_with("load")));
         }
-        let title = format!("{}, {} tokens", keys::name(family), 2_000.min(family.limit()));
+        let title = format!("{}, {} tokens", keys::name(*family), 2_000.min(family.limit()));
         assert!(run.stdout.contains(&title), "{}", run.stdout);
     }
     assert!(results.next().is_none());
-    if engines::named("lmdb").is_some() {
-        let last = run.stdout.lines().last().unwrap();
-        assert!(last.starts_with("ringstore was ") && last.contains("than lmdb"), "{last}");
-    }
+    run.stdout.lines().last().unwrap().to_string()
 }
 
 /// What a result consists of, and which parts are null: times of sizes, bytes of what is
@@ -124,8 +138,8 @@ fn check_row(row: &Value, family: KeyFamily) {
     assert_eq!(row["keys"], keys::name(family));
     assert_eq!(row["tokens"], 2_000.min(family.limit()));
     assert_eq!(row["threads"], 1);
-    let is_timed =
-        row["workload"] != "size" && (row["workload"] != "commit" || row["engine"] != "mem");
+    let needs_disk = ["commit", "mixed", "open"].contains(&row["workload"].as_str().unwrap());
+    let is_timed = row["workload"] != "size" && !(needs_disk && row["engine"] == "mem");
     assert_eq!(row["ops"].as_u64().unwrap() >= 2, is_timed, "{row}");
     assert_eq!(row["ns_per_op"].as_f64().is_some_and(|ns| ns > 0.0), is_timed, "{row}");
     assert_eq!(row["ns_per_op"].is_null(), !is_timed, "{row}");
@@ -162,6 +176,90 @@ fn only_what_is_named_is_measured() {
 }
 
 #[test]
+fn every_number_of_threads_is_measured_and_told() {
+    let named = ["--engines", "ringstore,mem", "--workloads", "sign,get-many,size,commit"];
+    let threads = ["--threads", "2,1", "--density", "0.5", "--json", "out.json"];
+    let run = run(&[&SMALL[..], &named, &threads].concat());
+    assert_eq!(run.code, 0, "{run:?}");
+    let json = run.json("out.json");
+    assert_eq!((&json["tokens"], &json["density"]), (&2_000.into(), &0.5.into()));
+    let rows: Vec<_> = json["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["engine"] == "ringstore")
+        .map(|row| {
+            assert!((900..1_100).contains(&row["tokens"].as_u64().unwrap()), "{row}");
+            (row["workload"].as_str().unwrap(), row["threads"].as_u64().unwrap())
+        })
+        .collect();
+    // What is no read is one thread's.
+    assert_eq!(
+        rows,
+        [("get-many", 1), ("get-many", 2), ("sign", 1), ("sign", 2), ("size", 1), ("commit", 1)]
+    );
+    for title in [" tokens ", " tokens, 2 threads "] {
+        assert!(run.stdout.contains(title), "{}", run.stdout);
+    }
+    // Of a thousand tokens, ten matches need more than there are.
+    let walks = json["walks"].as_array().unwrap();
+    assert_eq!((walks.len(), &walks[0]["keys"]), (1, &"uniform".into()));
+    assert!(walks[0]["steps_per_match"].as_f64().unwrap() > 100.0, "{json}");
+    assert_eq!(json["failed"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_but_its_results() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringstore-compare"));
+    command.args(["--tokens", "1000", "--turn-ms", "60000", "--rounds", "1000"]);
+    command.args(["--engines", "ringstore", "--workloads", "load-random,get-hit"]);
+    command.args(["--load-rounds", "1", "--json", "out.json", "--dir", "here"]);
+    command.current_dir(directory.path()).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let began = lines.by_ref().any(|line| line == "ringstore-compare: get-hit");
+    assert!(began);
+    assert_eq!(fs::read_dir(directory.path().join("here")).unwrap().count(), 1);
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(lines.any(|line| line == "ringstore-compare: interrupted"));
+    assert_eq!(fs::read_dir(directory.path().join("here")).unwrap().count(), 0);
+    let json: Value =
+        serde_json::from_slice(&fs::read(directory.path().join("out.json")).unwrap()).unwrap();
+    let rows = json["results"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["workload"] == "load-random"), "{json}");
+    assert_eq!(rows.len(), 2, "{json}");
+}
+
+#[test]
+fn what_a_killed_run_left_is_told_and_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let left = directory.path().join("ringstore-compare-x1");
+    fs::create_dir_all(left.join("sled-sorted")).unwrap();
+    fs::write(left.join("sled-sorted/db"), [7; 5_000]).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringstore-compare"));
+    command.args(SMALL).args(["--engines", "mem", "--workloads", "get-hit"]);
+    let output = command.arg("--dir").arg(directory.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let told = format!("a run that was killed left 4.9 KiB in {}; remove it", left.display());
+    assert!(stderr.contains(&told), "{stderr}");
+    assert!(left.join("sled-sorted/db").exists());
+}
+
+#[test]
+fn too_little_room_ends_with_5_unless_it_is_ignored() {
+    let much = ["--tokens", "4294967295", "--engines", "ringstore", "--workloads", "size"];
+    let run = run(&much);
+    run.fails(5, " of memory are needed, and ");
+    assert!(run.stderr.contains("--ignore-room"), "{run:?}");
+    let ignored = ["--engines", "mem", "--workloads", "size", "--ignore-room"];
+    assert_eq!(self::run(&[&SMALL[..], &ignored].concat()).code, 0);
+}
+
+#[test]
 fn random_loads_alone_leave_nothing_to_be_read() {
     let run = run(&[&SMALL[..], &["--workloads", "load-random"]].concat());
     assert_eq!(run.code, 0, "{run:?}");
@@ -184,14 +282,17 @@ fn commits_alone_are_measured_of_engines_that_are_durable() {
     }
     assert_eq!((&rows[0]["engine"], &rows[1]["engine"]), (&"ringstore".into(), &"mem".into()));
     let row = run.stdout.lines().find_map(|line| line.split_once("commit")).unwrap().1;
-    // A time and its unit, and nothing of `mem`.
-    assert_eq!(row.trim_end_matches('│').split_whitespace().count(), 2, "{}", run.stdout);
+    // A time and its unit, and that there is none of `mem`.
+    let words: Vec<_> = row.trim_end_matches('│').split_whitespace().collect();
+    assert!(matches!(words[..], [_, _, "n/a"]), "{}", run.stdout);
 }
 
 #[test]
 fn wrong_usage_ends_with_2() {
     for (args, reason) in [
-        (["--engines", "oracle"], "invalid value 'oracle'"),
+        (["--engines", "oracle"], "no engine is called so; there are ringstore, "),
+        (["--threads", "0"], "0 is not in 1.."),
+        (["--density", "2"], "it must be above 0, and 1 at the most"),
         (["--workloads", "get"], "invalid value 'get'"),
         (["--keys", "Uniform"], "[possible values: uniform, shared-prefix31,"),
         (["--tokens", "0"], "0 is not in 1.."),

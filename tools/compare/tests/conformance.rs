@@ -2,6 +2,7 @@
 //! committed to it.
 
 use std::path::PathBuf;
+use std::thread;
 
 use ringstore::testing::conformance::{Suite, check_reads};
 use ringstore::testing::keys::{KeyFamily, with_values};
@@ -102,6 +103,37 @@ impl<D: TokenStorageBackend> TokenStorageBackend for Passing<D> {
     }
 }
 
+/// What is asked for in one call, and by other threads, is what is asked for one by one.
+fn check_batches_and_readers(name: &str, database: &dyn Database, records: &[Record]) {
+    let peer = PeerId([7; 32]);
+    let mut random = Random::new("batches", 1);
+    let tokens: Vec<_> = (0..300)
+        .map(|at| if at % 3 == 0 { random.token() } else { random.pick(records).token })
+        .collect();
+    let one_by_one = |database: &dyn Database| {
+        let found: Vec<_> = tokens.iter().map(|token| database.lookup(token).unwrap()).collect();
+        let signed = tokens[..20].iter().map(|token| database.sign(token, &peer).unwrap());
+        (found, signed.collect::<Vec<_>>())
+    };
+    let right = one_by_one(database);
+    assert!(right.0.iter().filter(|found| found.is_some()).count() >= 200);
+    let check = |database: &dyn Database| {
+        assert!(one_by_one(database) == right, "{name}");
+        let (mut found, mut signed) = (vec![None; 3], vec![None; 3]);
+        database.get_many(&tokens, &mut found).unwrap();
+        database.sign_many(&tokens[..20], &peer, &mut signed).unwrap();
+        assert!((found, signed) == right, "{name}");
+    };
+    check(database);
+    let readers: Option<Vec<_>> = (0..3).map(|_| database.reader().unwrap()).collect();
+    assert_eq!(readers.is_none(), name == "leveldb", "{name}");
+    thread::scope(|scope| {
+        for reader in readers.into_iter().flatten() {
+            scope.spawn(move || check(reader.as_ref()));
+        }
+    });
+}
+
 /// The same way each time, and not the order of the tokens.
 fn shuffled(records: &[Record]) -> Vec<Record> {
     let mut shuffled = records.to_vec();
@@ -129,6 +161,7 @@ fn check(name: &str, suite: &Suite) {
             with_values(family.generate(20_000, 7), 7).map(Record::from).collect();
         for (order, given) in [(Order::Sorted, &records), (Order::Random, &shuffled(&records))] {
             let tokens = databases.load(given, order).unwrap();
+            check_batches_and_readers(name, tokens.as_ref(), &records);
             let up = tokens.range_after(&TokenId::MIN).unwrap();
             let up: Vec<Record> = up.map(|record| record.unwrap().into()).collect();
             assert_eq!(up.len(), records.len(), "{name}, {family:?}, {order:?}");
