@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use crate::data::Universe;
     use crate::engines::mem::Mem;
-    use crate::engines::{self, BytesPerToken, Engine, Order, Reader};
+    use crate::engines::{self, Engine, Needs, Order, Reader};
     use crate::exit::Exit;
     use crate::load::Loads;
 
@@ -274,8 +274,8 @@ mod tests {
             Mem.load(path, &records, order)
         }
 
-        fn needs(&self) -> BytesPerToken {
-            BytesPerToken { memory: 0, disk: 0 }
+        fn needs(&self) -> Needs {
+            Needs::per_token(0, 0)
         }
     }
 
@@ -291,8 +291,8 @@ mod tests {
             Ok(Box::new(Miscounted(records.iter().map(pair).collect())))
         }
 
-        fn needs(&self) -> BytesPerToken {
-            BytesPerToken { memory: 0, disk: 0 }
+        fn needs(&self) -> Needs {
+            Needs::per_token(0, 0)
         }
     }
 
@@ -350,8 +350,8 @@ mod tests {
             Ok(Box::new(Muddled { tokens, signs: self.signs }))
         }
 
-        fn needs(&self) -> BytesPerToken {
-            BytesPerToken { memory: 0, disk: 0 }
+        fn needs(&self) -> Needs {
+            Needs::per_token(0, 0)
         }
     }
 

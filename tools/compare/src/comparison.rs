@@ -407,7 +407,7 @@ mod tests {
     use super::*;
     use crate::engines::mem::Mem;
     use crate::engines::ringstore::Ringstore;
-    use crate::engines::{self, BytesPerToken, Database, Durable, Reader};
+    use crate::engines::{self, Database, Durable, Needs, Reader};
     use crate::exit::Exit;
     use crate::machine::Machine;
     use crate::results::Failed;
@@ -468,7 +468,7 @@ mod tests {
             Ok(Some((self.0)(Store::open(path, &Options::new())?)))
         }
 
-        fn needs(&self) -> BytesPerToken {
+        fn needs(&self) -> Needs {
             Ringstore.needs()
         }
     }
@@ -680,7 +680,7 @@ mod tests {
             Ok(Some(Box::new(database)))
         }
 
-        fn needs(&self) -> BytesPerToken {
+        fn needs(&self) -> Needs {
             Ringstore.needs()
         }
     }

@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
     use crate::data;
-    use crate::engines::{self, BytesPerToken};
+    use crate::engines::{self, Needs};
 
     #[test]
     fn every_round_has_every_engine_and_leaves_the_last() {
@@ -254,8 +254,8 @@ mod tests {
             }
         }
 
-        fn needs(&self) -> BytesPerToken {
-            BytesPerToken { memory: 0, disk: 0 }
+        fn needs(&self) -> Needs {
+            Needs::per_token(0, 0)
         }
     }
 

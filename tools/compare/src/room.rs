@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use ringstore::Record;
 use sysinfo::{MemoryRefreshKind, System};
 
-use crate::engines::{BytesPerToken, Engine};
+use crate::engines::Engine;
 use crate::exit::Failure;
 use crate::load::RAW_BYTES_PER_TOKEN;
 use crate::talk::say;
@@ -30,17 +30,14 @@ pub(crate) struct Room {
 impl Room {
     /// What so many tokens take in these engines.
     pub(crate) fn needed(tokens: u64, engines: &[&'static dyn Engine]) -> Self {
-        let needs = engines.iter().map(|engine| engine.needs());
-        let BytesPerToken { memory, disk } = needs.fold(
-            BytesPerToken { memory: size_of::<Record>() as u64, disk: RAW_BYTES_PER_TOKEN },
-            |sum, needs| BytesPerToken {
-                memory: sum.memory + needs.memory,
-                disk: sum.disk + needs.disk,
-            },
-        );
+        let needs = || engines.iter().map(|engine| engine.needs());
+        let memory: u64 = needs().map(|needs| needs.memory_bytes(tokens)).sum();
+        let disk: u64 = needs().map(|needs| needs.disk_bytes(tokens)).sum();
         Self {
-            memory: MEMORY_BYTES + tokens * memory,
-            disk: DISK_BYTES_PER_ENGINE * engines.len() as u64 + tokens * disk,
+            memory: MEMORY_BYTES + tokens * size_of::<Record>() as u64 + memory,
+            disk: DISK_BYTES_PER_ENGINE * engines.len() as u64
+                + tokens * RAW_BYTES_PER_TOKEN
+                + disk,
         }
     }
 
@@ -85,7 +82,7 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engines::{self, mem::Mem, ringstore::Ringstore};
+    use crate::engines::{self, Needs, mem::Mem, ringstore::Ringstore};
 
     #[test]
     fn more_tokens_and_more_engines_need_more() {
@@ -96,6 +93,8 @@ mod tests {
         assert!(all.memory >= both.memory && all.disk >= both.disk);
         let tenfold = Room::needed(10_000_000, &[&Ringstore]);
         assert!(tenfold.disk > 5 * ringstore.disk && tenfold.disk < 20 * ringstore.disk);
+        let bounded = Needs::per_token(100, 0).with_memory_max(500);
+        assert_eq!([3, 5, 7].map(|tokens| bounded.memory_bytes(tokens)), [300, 500, 500]);
     }
 
     #[test]

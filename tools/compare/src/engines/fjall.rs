@@ -22,7 +22,7 @@ use super::cursor::Cursor;
 use super::iterated::{Iterated, bounds};
 use super::shared::Shared;
 use super::value::encode;
-use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
+use super::{Database, Durable, Engine, Needs, Order, Reader};
 
 const NAME: &str = "fjall";
 
@@ -62,8 +62,8 @@ impl Engine for Fjall {
         Ok(Some(Box::new(Batched::new(tokens))))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 200, disk: 200 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(200, 200)
     }
 }
 

@@ -32,7 +32,7 @@ use super::cursor::Cursor;
 use super::leveldb_disk::SyncedDisk;
 use super::moved::{Moved, MovedCursor};
 use super::value::encode;
-use super::{BytesPerToken, Database, Durable, Engine, Order};
+use super::{Database, Durable, Engine, Needs, Order};
 
 const NAME: &str = "leveldb";
 
@@ -67,8 +67,8 @@ impl Engine for LevelDb {
         Ok(Some(Box::new(Batched::new(LevelDbTokens::open(directory, records)?))))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 200, disk: 200 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(200, 200)
     }
 }
 

@@ -22,7 +22,7 @@ use ringstore::{
 
 use super::cursor::{self, Cursor, records};
 use super::value::{VALUE_BYTES, decode, encode};
-use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
+use super::{Database, Durable, Engine, Needs, Order, Reader};
 
 /// LMDB, by the crate `heed`.
 pub struct Lmdb;
@@ -50,8 +50,8 @@ impl Engine for Lmdb {
         Ok(Some(Box::new(LmdbTokens::create(directory, map_bytes(records))?)))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 60, disk: 140 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(60, 140)
     }
 }
 

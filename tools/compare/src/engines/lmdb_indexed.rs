@@ -22,7 +22,7 @@ use ringstore::{
 use super::cursor::{LEGS, is_before, no_walk};
 use super::lmdb::{Fixed, LmdbTokens, Value, create_table, failed, map_bytes, open};
 use super::value::{VALUE_BYTES, decode, encode};
-use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
+use super::{Database, Durable, Engine, Needs, Order, Reader};
 
 /// LMDB with a second table, by suffix.
 pub struct LmdbIndexed;
@@ -55,8 +55,8 @@ impl Engine for LmdbIndexed {
         false
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 70, disk: 260 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(70, 260)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use ringstore::{MemTokens, Record, Result};
 
 use super::shared::Shared;
-use super::{BytesPerToken, Database, Engine, Order, Reader};
+use super::{Database, Engine, Needs, Order, Reader};
 
 /// [`MemTokens`].
 pub struct Mem;
@@ -26,8 +26,8 @@ impl Engine for Mem {
         Ok(Box::new(records.collect::<MemTokens>()))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 110, disk: 0 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(110, 0)
     }
 }
 

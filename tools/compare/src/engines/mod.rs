@@ -101,13 +101,41 @@ impl fmt::Display for Order {
     }
 }
 
-/// What something takes, for each token.
+/// What it takes at most to load tokens and to keep them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BytesPerToken {
-    /// Of a program's own: what the system caches of files is not meant.
-    pub memory: u64,
-    /// Of disk.
-    pub disk: u64,
+pub struct Needs {
+    /// Of the program's own: what the system caches of files is not meant.
+    memory_bytes_per_token: u64,
+    /// Of memory, however many tokens there are.
+    memory_bytes_max: u64,
+    disk_bytes_per_token: u64,
+}
+
+impl Needs {
+    /// So many bytes of memory and of disk for each token.
+    pub fn per_token(memory_bytes: u64, disk_bytes: u64) -> Self {
+        Self {
+            memory_bytes_per_token: memory_bytes,
+            memory_bytes_max: u64::MAX,
+            disk_bytes_per_token: disk_bytes,
+        }
+    }
+
+    /// But so many bytes of memory at the most.
+    #[must_use]
+    pub fn with_memory_max(self, bytes: u64) -> Self {
+        Self { memory_bytes_max: bytes, ..self }
+    }
+
+    /// Of memory, for so many tokens.
+    pub fn memory_bytes(self, tokens: u64) -> u64 {
+        self.memory_bytes_max.min(tokens * self.memory_bytes_per_token)
+    }
+
+    /// Of disk, for so many tokens.
+    pub fn disk_bytes(self, tokens: u64) -> u64 {
+        tokens * self.disk_bytes_per_token
+    }
 }
 
 /// How an engine is filled.
@@ -148,9 +176,8 @@ pub trait Engine: Sync {
         true
     }
 
-    /// What it takes at most, for each token, to load tokens and to keep them, in memory of
-    /// its own and on disk.
-    fn needs(&self) -> BytesPerToken;
+    /// What it takes to load tokens and to keep them.
+    fn needs(&self) -> Needs;
 }
 
 /// A way into a database for one of several threads.

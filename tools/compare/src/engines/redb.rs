@@ -5,7 +5,7 @@ use std::path::Path;
 use ringstore::{Error, ReDbTokens, Record, Result};
 
 use super::shared::Shared;
-use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
+use super::{Database, Durable, Engine, Needs, Order, Reader};
 
 /// [`ReDbTokens`], with a cache for all that it holds.
 pub struct Redb;
@@ -41,8 +41,8 @@ impl Engine for Redb {
         Ok(Some(Box::new(tokens)))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 190, disk: 260 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(190, 260)
     }
 }
 

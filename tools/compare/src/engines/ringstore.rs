@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ringstore::{Batch, Durability, LoadOptions, Options, Record, Result, Store};
 
-use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
+use super::{Database, Durable, Engine, Needs, Order, Reader};
 
 /// [`Store`], which takes records in any order.
 pub struct Ringstore;
@@ -30,8 +30,8 @@ impl Engine for Ringstore {
         Ok(Some(Box::new(Store::open(directory, &Options::new())?)))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 110, disk: 160 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(110, 160)
     }
 }
 

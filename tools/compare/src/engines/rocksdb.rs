@@ -30,7 +30,7 @@ use super::cursor::Cursor;
 use super::moved::{Moved, MovedCursor};
 use super::shared::Shared;
 use super::value::encode;
-use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
+use super::{Database, Durable, Engine, Needs, Order, Reader};
 
 const NAME: &str = "rocksdb";
 
@@ -72,8 +72,8 @@ impl Engine for RocksDb {
         Ok(Some(Box::new(Batched::new(tokens))))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 250, disk: 200 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(250, 200)
     }
 }
 

@@ -23,7 +23,7 @@ use super::cursor::Cursor;
 use super::iterated::{Iterated, bounds};
 use super::shared::Shared;
 use super::value::encode;
-use super::{BytesPerToken, Database, Durable, Engine, Order, Reader};
+use super::{Database, Durable, Engine, Needs, Order, Reader};
 
 const NAME: &str = "sled";
 
@@ -55,8 +55,8 @@ impl Engine for Sled {
         Ok(Some(Box::new(Batched::new(SledTokens::open(directory, records)?))))
     }
 
-    fn needs(&self) -> BytesPerToken {
-        BytesPerToken { memory: 300, disk: 400 }
+    fn needs(&self) -> Needs {
+        Needs::per_token(300, 400)
     }
 }
 
