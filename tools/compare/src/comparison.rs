@@ -20,7 +20,7 @@ use crate::keys;
 use crate::load::{Closed, Loaded, Loads, RAW, RAW_BYTES_PER_TOKEN};
 use crate::opens;
 use crate::reads::{self, Effort};
-use crate::results::{Measured, Results, Walks};
+use crate::results::{Failed, Measured, Results, Walks};
 use crate::talk::{self, say};
 use crate::timing::Times;
 use crate::turns::guarded;
@@ -81,7 +81,8 @@ impl Comparison<'_> {
     ) -> Result<(), Failure> {
         let workload = Workload::LoadRandom;
         data::shuffle(records);
-        let (filled, raw) = self.loads(records, Order::Random).in_turns(self.effort.load_rounds);
+        let loads = self.loads(self.engines, records, Order::Random);
+        let (filled, raw) = loads.in_turns(self.effort.load_rounds);
         records.sort_unstable_by_key(|record| record.token);
         let (mut databases, mut times) = (Vec::new(), Vec::new());
         for (engine, filled) in self.engines.iter().zip(filled) {
@@ -110,11 +111,13 @@ impl Comparison<'_> {
         rows: &mut Rows<'_>,
     ) -> Result<Vec<Loaded>, Failure> {
         let workload = Workload::LoadSorted;
-        let loads = self.loads(records, Order::Sorted);
+        let is_there = |engine: &&&dyn Engine| !rows.is_left_out(engine.name());
+        let engines: Vec<_> = self.engines.iter().filter(is_there).copied().collect();
+        let loads = self.loads(&engines, records, Order::Sorted);
         let mut databases = Vec::new();
         if self.wants(workload) {
             let (filled, raw) = loads.in_turns(self.effort.load_rounds);
-            for (engine, filled) in self.engines.iter().zip(filled) {
+            for (engine, filled) in engines.iter().zip(filled) {
                 let filled = rows.sort_out(engine.name(), workload, filled);
                 if let Some((loaded, times)) = filled {
                     rows.add(engine.name(), workload, 1, &times, None);
@@ -124,7 +127,7 @@ impl Comparison<'_> {
             rows.add_raw(workload, raw);
             rows.results.save()?;
         } else {
-            for (engine, loaded) in self.engines.iter().zip(loads.once()) {
+            for (engine, loaded) in engines.iter().zip(loads.once()) {
                 databases.extend(rows.sort_out(engine.name(), workload, loaded));
             }
         }
@@ -258,8 +261,13 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    fn loads<'a>(&'a self, records: &'a [Record], order: Order) -> Loads<'a> {
-        Loads { engines: self.engines, directory: self.directory, records, order }
+    fn loads<'a>(
+        &'a self,
+        engines: &'a [&'static dyn Engine],
+        records: &'a [Record],
+        order: Order,
+    ) -> Loads<'a> {
+        Loads { engines, directory: self.directory, records, order }
     }
 
     fn wants(&self, workload: Workload) -> bool {
@@ -315,6 +323,11 @@ impl Rows<'_> {
             }
         }
         outcome.ok()
+    }
+
+    fn is_left_out(&self, engine: &str) -> bool {
+        let is_it = |failed: &Failed| (&failed.keys[..], failed.engine) == (&self.keys, engine);
+        self.results.failed.iter().any(is_it)
     }
 
     /// Those that did not fail.
@@ -410,7 +423,6 @@ mod tests {
     use crate::engines::{self, Database, Durable, Needs, Reader};
     use crate::exit::Exit;
     use crate::machine::Machine;
-    use crate::results::Failed;
 
     /// Commits in a way of its own.
     struct Committing<B> {
@@ -712,7 +724,9 @@ mod tests {
             ] {
                 let results = measure(&[engine, &Ringstore], &workloads);
                 assert_eq!(results.verdict().unwrap_err().exit(), Exit::Io, "{doing}");
-                let failed = &results.failed[0];
+                let [failed] = &results.failed[..] else {
+                    panic!("left out once: {doing}");
+                };
                 assert_eq!((failed.engine, failed.workload), ("failing", first), "{doing}");
                 assert_eq!((&failed.reason[..], failed.differs), (reason, false), "{doing}");
                 for workload in workloads {

@@ -21,8 +21,9 @@ use std::thread;
 
 use ringstore::{BlockTime, Direction, Error, Record, Result, TokenId};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME,
-    IngestExternalFileOptions, Options, ReadOptions, SstFileWriter, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    DEFAULT_COLUMN_FAMILY_NAME, IngestExternalFileOptions, Options, ReadOptions, SstFileWriter,
+    WriteBatch, WriteOptions,
 };
 
 use super::batched::{Batched, KeyValue, LOAD_BATCH, block_time, cache_bytes, token};
@@ -83,7 +84,10 @@ fn create_production_tokens(
     directory: &Path,
     records: usize,
 ) -> Result<RocksDbTokens, rocksdb::Error> {
-    Ok(RocksDbTokens { db: DB::open(&options(records), directory)? })
+    let options = options(records);
+    // Named, so that it can be asked for many tokens at once.
+    let family = ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options.clone());
+    Ok(RocksDbTokens { db: DB::open_cf_descriptors(&options, directory, [family])? })
 }
 
 /// The block cache that the analysis has for so many tokens: 4 GB, and 16 GB for a billion.
