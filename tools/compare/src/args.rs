@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::PossibleValuesParser;
+use clap::{Parser, Subcommand};
 use ringstore::testing::keys::KeyFamily;
 
 use crate::engines::{self, Engine};
@@ -19,7 +19,7 @@ The table goes to standard output, messages and progress to standard error.
 Exit codes:
   0  done
   1  an engine gave wrong answers
-  2  wrong usage
+  2  wrong usage, or a file without results
   5  input or output failed, such as no space, or an engine did; the others' results stay
 130  interrupted; what was measured before is in the file of --json
 
@@ -29,7 +29,18 @@ Examples:
   ringstore-compare --tokens 10000000 --engines ringstore,lmdb --dir /mnt/disk
   ringstore-compare --workloads sign,get-hit --threads 1,2,4
   ringstore-compare --tokens 10000000 --density 0.99 --workloads sign
-  ringstore-compare --workloads commit --dir /mnt/disk";
+  ringstore-compare --workloads commit --dir /mnt/disk
+  ringstore-compare --tokens 1000000 --plots plots
+  ringstore-compare report results.json --plots plots";
+
+const AFTER_HELP_OF_REPORT: &str = "\
+Plots show cost against the number of tokens if files are of several. Where files have the
+same figure, that of the last one is drawn: name files of one machine.
+
+Examples:
+  ringstore-compare report results.json
+  ringstore-compare report results.json --markdown > results.md
+  ringstore-compare report 100k.json 1m.json 10m.json --plots plots";
 
 /// All families of keys.
 const ALL: &str = "all";
@@ -37,7 +48,12 @@ const ALL: &str = "all";
 /// Compares ringstore with other engines: the same tokens, the same questions, in turns.
 #[derive(Parser, Debug)]
 #[command(name = "ringstore-compare", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// Something else than a comparison.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Number of tokens. Some families of keys have fewer.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -95,6 +111,34 @@ pub struct Args {
     /// Begins even if there seems to be too little disk or memory.
     #[arg(long)]
     pub ignore_room: bool,
+
+    /// Draws plots of the results into this directory, too, as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+}
+
+/// What else the command does.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Prints the tables of earlier runs, and draws plots of them
+    Report(Report),
+}
+
+/// Which results are told, and how.
+#[derive(clap::Args, Debug)]
+#[command(after_help = AFTER_HELP_OF_REPORT)]
+pub struct Report {
+    /// Files that `--json` has written.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Draws plots of all files together into this directory, as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+
+    /// Prints tables as Markdown.
+    #[arg(long)]
+    pub markdown: bool,
 }
 
 impl Args {

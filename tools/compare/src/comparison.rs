@@ -363,7 +363,7 @@ impl Rows<'_> {
         self.results.measured.push(Measured {
             keys: self.keys.clone(),
             tokens: self.tokens,
-            engine,
+            engine: engine.into(),
             workload,
             threads: threads as u32,
             ops: times.operations(),
@@ -520,11 +520,16 @@ mod tests {
 
     #[test]
     fn commits_change_no_size() {
+        // Of those that have the same size each time.
+        let is_same = |engine: &&'static dyn Engine| {
+            ["ringstore", "lmdb", "lmdb-indexed", "redb", "mem"].contains(&engine.name())
+        };
+        let engines: Vec<_> = engines::ALL.iter().copied().filter(is_same).collect();
         let sizes = |workloads: &[Workload]| -> Vec<_> {
-            let rows = measure(engines::ALL, workloads).measured;
+            let rows = measure(&engines, workloads).measured;
             let is_last = |row: &&Measured| row.workload == workloads[workloads.len() - 1];
             let rows = rows.iter().filter(is_last);
-            rows.map(|row| (row.engine, row.bytes_per_token)).collect()
+            rows.map(|row| (row.engine.clone(), row.bytes_per_token)).collect()
         };
         let before = sizes(&[Workload::Size]);
         assert_eq!(sizes(&[Workload::Commit, Workload::Open, Workload::Size]), before);
@@ -534,7 +539,8 @@ mod tests {
     #[test]
     fn an_engine_without_durable_commits_has_no_times() {
         let rows = measure(&[&Mem, &Ringstore], &[Workload::Commit]).measured;
-        let told: Vec<_> = rows.iter().map(|row| (row.engine, row.ops > 0, row.figure())).collect();
+        let told: Vec<_> =
+            rows.iter().map(|row| (&*row.engine, row.ops > 0, row.figure())).collect();
         assert!(
             matches!(told[..], [("mem", false, None), ("ringstore", true, Some(_))]),
             "{told:?}"
@@ -550,7 +556,7 @@ mod tests {
             assert_eq!(results.verdict().unwrap_err().exit(), Exit::Differ);
             // The others' figures stay, and none of its own.
             let rows = results.measured.iter();
-            let told: Vec<_> = rows.map(|row| (row.engine, row.figure().is_some())).collect();
+            let told: Vec<_> = rows.map(|row| (&*row.engine, row.figure().is_some())).collect();
             let right = [("ringstore", true), ("changeling", false)];
             assert_eq!(told, [right, right].concat());
             let [Failed { engine, workload, reason, differs: true, .. }] = &results.failed[..]
@@ -730,9 +736,9 @@ mod tests {
                 assert_eq!((failed.engine, failed.workload), ("failing", first), "{doing}");
                 assert_eq!((&failed.reason[..], failed.differs), (reason, false), "{doing}");
                 for workload in workloads {
-                    let has_figure = |engine| {
+                    let has_figure = |engine: &str| {
                         let is_it =
-                            |row: &&Measured| (row.engine, row.workload) == (engine, workload);
+                            |row: &&Measured| (&*row.engine, row.workload) == (engine, workload);
                         results
                             .measured
                             .iter()

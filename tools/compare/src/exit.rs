@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ringstore::Error;
 
@@ -13,7 +13,7 @@ pub enum Exit {
     Done = 0,
     /// Engines gave different answers.
     Differ = 1,
-    /// Wrong usage.
+    /// Wrong usage, or a file that is not of this command.
     Usage = 2,
     /// An engine or the operating system failed a call: no space, no permission, …
     Io = 5,
@@ -26,6 +26,13 @@ pub enum Exit {
 pub enum Failure {
     /// An engine answered wrongly: there is nothing to compare.
     Differ(String),
+    /// A file that is to be told of is of another kind.
+    NoResults {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An engine, or a call on its files, failed.
     Engine(Error),
     /// An engine panicked, with this message.
@@ -53,6 +60,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Differ(_) | Self::LeftOut { differ: true, .. } => Exit::Differ,
+            Self::NoResults { .. } => Exit::Usage,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Engine(_)
             | Self::Panic(_)
@@ -67,6 +75,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Differ(what) => write!(f, "ANSWERS DIFFER: {what}"),
+            Self::NoResults { path, reason } => {
+                let path = path.display();
+                write!(f, "{path} has no results: {reason}; name a file that --json has written")
+            }
             Self::Engine(error) => error.fmt(f),
             Self::Panic(message) => write!(f, "panicked: {message}"),
             Self::Room(what) => f.write_str(what),
@@ -94,6 +106,7 @@ mod tests {
         let full = Failure::io("write", Path::new("x"))(io::ErrorKind::StorageFull.into());
         for (failure, exit) in [
             (Failure::Differ("lmdb".into()), Exit::Differ),
+            (Failure::NoResults { path: "x".into(), reason: "none".into() }, Exit::Usage),
             (Error::backend("lmdb", "the map is full").into(), Exit::Io),
             (Failure::Panic("no free page".into()), Exit::Io),
             (Failure::Room("too little memory".into()), Exit::Io),

@@ -15,7 +15,9 @@ pub mod keys;
 mod load;
 mod machine;
 mod opens;
+mod plots;
 mod reads;
+mod report;
 mod results;
 mod room;
 mod scratch;
@@ -27,10 +29,10 @@ pub mod walking;
 pub mod workload;
 mod writes;
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 
-use crate::args::Args;
+use crate::args::{Args, Command};
 use crate::comparison::Comparison;
 use crate::exit::Failure;
 use crate::machine::Machine;
@@ -39,13 +41,16 @@ use crate::room::Room;
 use crate::scratch::Scratch;
 pub use crate::talk::say;
 
-/// Carries out the comparison that is asked for.
+/// Carries out the comparison that is asked for, or tells of earlier ones.
 ///
 /// # Errors
 ///
 /// What could not be read or written. Once all else was measured, [`Failure::LeftOut`] if an
 /// engine gave a wrong answer, or failed.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(Command::Report(wanted)) = &args.command {
+        return report::run(wanted);
+    }
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     scratch::install()?;
     let scratch = Scratch::in_directory(&parent)?;
@@ -58,6 +63,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         // Found out now rather than later; what is there stays until then.
         let opened = OpenOptions::new().create(true).append(true).open(path);
         opened.map_err(Failure::io("write", path))?;
+    }
+    if let Some(path) = &args.plots {
+        fs::create_dir_all(path).map_err(Failure::io("create", path))?;
     }
     let mut results = Results {
         machine: Machine::this(),
@@ -82,11 +90,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         };
         comparison.measure(&mut results)?;
         talk::end();
-        for table in table::of_family(&results.measured[first..]) {
-            print(&format!("{table}\n"))?;
+        for rows in table::groups(&results.measured[first..]) {
+            print(&format!("{}\n", table::of(&rows)))?;
         }
     }
     print(&table::verdict(&results.measured))?;
+    if let Some(path) = &args.plots {
+        plots::write(&results.measured, path)?;
+    }
     scratch.remove()?;
     results.verdict()
 }

@@ -1,11 +1,12 @@
 //! What was measured, as it is written to a file: after each workload, so that no more is
 //! lost than the one that is under way.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 use crate::machine::Machine;
@@ -51,17 +52,28 @@ pub(crate) struct Failed {
     pub(crate) differs: bool,
 }
 
+/// What a report needs of a file that an earlier run wrote. All else in it may be unknown.
+#[derive(Deserialize)]
+pub(crate) struct Written {
+    pub(crate) density: Option<f64>,
+    #[serde(rename = "results")]
+    pub(crate) measured: Vec<Measured>,
+}
+
 /// One engine, one workload, one family of keys. What an engine does not do is null.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) keys: String,
     /// How many are stored.
     pub(crate) tokens: u64,
-    pub(crate) engine: &'static str,
+    /// A file may name engines that are not compiled in.
+    pub(crate) engine: Cow<'static, str>,
     pub(crate) workload: Workload,
     /// Threads that ask. Engines may use others.
+    #[serde(default = "one")]
     pub(crate) threads: u32,
     /// In all rounds, of all threads.
+    #[serde(default)]
     pub(crate) ops: u64,
     /// The median over rounds: how long they took, by how many operations there were.
     pub(crate) ns_per_op: Option<f64>,
@@ -70,6 +82,10 @@ pub(crate) struct Measured {
     pub(crate) p999_ns: Option<u64>,
     /// Of the database that was read, or that the load made.
     pub(crate) bytes_per_token: Option<f64>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Measured {

@@ -1,10 +1,11 @@
 //! What was measured, as tables for people.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::iter;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Table, presets};
 
+use crate::load::RAW;
 use crate::results::Measured;
 use crate::workload::Workload;
 
@@ -17,52 +18,93 @@ const NOT_AVAILABLE: &str = "n/a";
 /// The engine that is to be beaten.
 const RIVAL: &str = "lmdb";
 
-/// The tables of one family of keys, one for each number of threads.
-pub(crate) fn of_family(rows: &[Measured]) -> Vec<Table> {
-    let threads: BTreeSet<_> = rows.iter().map(|row| row.threads).collect();
-    let of = |threads| -> Vec<_> { rows.iter().filter(|row| row.threads == threads).collect() };
-    threads.into_iter().map(|threads| table(&of(threads))).collect()
-}
-
-/// Rows are workloads, and columns engines.
-fn table(rows: &[&Measured]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY);
-    let Some(Measured { keys, tokens, threads, .. }) = rows.first() else {
-        return table;
-    };
-    let mut engines: Vec<&str> = Vec::new();
+/// The rows of each table, in the order in which they are met: those of the same keys,
+/// tokens and threads.
+pub(crate) fn groups(rows: &[Measured]) -> Vec<Vec<Measured>> {
+    let mut groups: Vec<Vec<Measured>> = Vec::new();
     for row in rows {
-        if !engines.contains(&row.engine) {
-            engines.push(row.engine);
+        let of = |row: &Measured| (row.keys.clone(), row.tokens, row.threads);
+        match groups.iter_mut().find(|group| of(&group[0]) == of(row)) {
+            Some(group) => group.push(row.clone()),
+            None => groups.push(vec![row.clone()]),
         }
     }
-    let asking = if *threads == 1 { String::new() } else { format!(", {threads} threads") };
-    let header = engines.iter().map(ToString::to_string);
-    table.set_header([format!("{keys}, {tokens} tokens{asking}")].into_iter().chain(header));
-    for workload in Workload::all() {
-        let rows: Vec<_> = rows.iter().filter(|row| row.workload == *workload).collect();
-        if rows.is_empty() {
-            continue;
-        }
-        let find = |engine| rows.iter().find(|row| row.engine == engine)?.figure();
-        let base = find(BASE);
-        let best = engines.iter().filter_map(|engine| find(engine)).min_by(f64::total_cmp);
-        let cells = engines.iter().map(|engine| {
-            let Some(figure) = find(*engine) else {
-                return Cell::new(NOT_AVAILABLE);
-            };
-            let ratio = base.filter(|_| *engine != BASE).map(|base| ratio(figure / base));
-            let ratio = ratio.map(|ratio| format!(" {ratio:>8}")).unwrap_or_default();
-            let cell = Cell::new(human(*workload, figure) + &ratio);
-            if Some(figure) == best { cell.add_attribute(Attribute::Bold) } else { cell }
-        });
-        table.add_row([Cell::new(workload.name())].into_iter().chain(cells));
+    groups
+}
+
+/// The table of a group: its rows are workloads, and its columns engines. The best of each
+/// row is bold.
+pub(crate) fn of(rows: &[Measured]) -> Table {
+    let (header, lines) = cells(rows);
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(header);
+    for line in lines {
+        table.add_row(line.into_iter().map(|(text, is_best)| {
+            let cell = Cell::new(text);
+            if is_best { cell.add_attribute(Attribute::Bold) } else { cell }
+        }));
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The same, to be pasted into a text that is Markdown.
+pub(crate) fn markdown(rows: &[Measured]) -> String {
+    let (header, lines) = cells(rows);
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let rule = format!("|---|{}\n", "---:|".repeat(header.len() - 1));
+    let lines = lines.into_iter().map(|line| {
+        let cells = line.into_iter().map(|(text, is_best)| {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            if is_best { format!("**{text}**") } else { text }
+        });
+        row(cells.collect())
+    });
+    row(header) + &rule + &lines.collect::<String>()
+}
+
+/// A cell's text, and whether it is the best of its row.
+type Line = Vec<(String, bool)>;
+
+/// The header and the rows below it.
+fn cells(rows: &[Measured]) -> (Vec<String>, Vec<Line>) {
+    let mut engines: Vec<&str> = Vec::new();
+    for row in rows {
+        if !engines.contains(&&*row.engine) {
+            engines.push(&row.engine);
+        }
+    }
+    let title = rows.first().map(|Measured { keys, tokens, threads, .. }| {
+        let asking = if *threads == 1 { String::new() } else { format!(", {threads} threads") };
+        format!("{keys}, {tokens} tokens{asking}")
+    });
+    let header =
+        iter::once(title.unwrap_or_default()).chain(engines.iter().map(ToString::to_string));
+    let mut lines = Vec::new();
+    for workload in Workload::all() {
+        let rows: Vec<_> = rows.iter().filter(|row| row.workload == *workload).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let find = |engine: &str| rows.iter().find(|row| row.engine == engine)?.figure();
+        let base = find(BASE);
+        let is_engine = |engine: &&&str| **engine != RAW;
+        let best = engines.iter().filter(is_engine).filter_map(|engine| find(engine));
+        let best = best.min_by(f64::total_cmp);
+        let cells = engines.iter().map(|engine| {
+            let Some(figure) = find(engine) else {
+                return (NOT_AVAILABLE.to_string(), false);
+            };
+            let ratio = base.filter(|_| *engine != BASE).map(|base| ratio(figure / base));
+            let ratio = ratio.map(|ratio| format!(" {ratio:>8}")).unwrap_or_default();
+            (human(*workload, figure) + &ratio, Some(figure) == best && *engine != RAW)
+        });
+        lines.push(iter::once((workload.name(), false)).chain(cells).collect());
+    }
+    (header.collect(), lines)
 }
 
 /// Where ringstore was behind LMDB, if both were measured; else nothing.
@@ -131,7 +173,7 @@ mod tests {
         Measured {
             keys: keys.to_string(),
             tokens: 7,
-            engine,
+            engine: engine.into(),
             workload,
             threads: 1,
             ops: 1,
@@ -149,7 +191,7 @@ mod tests {
         unknown.bytes_per_token = None;
         let mut together = row("uniform", "ringstore", Workload::Sign, 450);
         together.threads = 2;
-        let tables: [_; 2] = of_family(&[
+        let groups = groups(&[
             row("uniform", "ringstore", Workload::Sign, 800),
             row("uniform", "lmdb", Workload::Sign, 207_000),
             row("uniform", "ringstore", Workload::LoadSorted, 2_000_000_000),
@@ -157,23 +199,41 @@ mod tests {
             row("uniform", "ringstore", Workload::Size, 75),
             unknown,
             together,
-        ])
-        .try_into()
-        .unwrap();
-        let [table, of_two] = tables.map(|table| table.to_string());
-        assert!(of_two.contains("uniform, 7 tokens, 2 threads ") && of_two.contains("450 ns"));
+            row("dense64", "lmdb", Workload::Sign, 10),
+        ]);
+        assert_eq!(groups.len(), 3);
+        let table = of(&groups[0]).to_string();
         let lines: Vec<_> = table.lines().map(|line| line.trim_matches(['│', ' '])).collect();
         let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words(1), "uniform, 7 tokens ringstore lmdb raw mem");
         assert_eq!(words(3), "load-sorted 2.00 s n/a 1.90 s 0.95 x n/a");
         assert_eq!(words(4), "sign 800 ns 207.00 µs 259 x n/a n/a");
         assert_eq!(words(5), "size 75.00 B/token n/a n/a n/a");
+        let of_two = of(&groups[1]).to_string();
+        assert!(of_two.contains("uniform, 7 tokens, 2 threads ") && of_two.contains("450 ns"));
+        // Without ringstore there is nothing to set others in relation to.
+        let alone = of(&groups[2]).to_string();
+        assert!(alone.contains("10 ns") && !alone.contains(" x"), "{alone}");
     }
 
     #[test]
-    fn without_ringstore_there_are_no_ratios() {
-        let table = of_family(&[row("uniform", "lmdb", Workload::Sign, 10)])[0].to_string();
-        assert!(table.contains("10 ns") && !table.contains(" x"), "{table}");
+    fn the_best_engine_is_bold() {
+        let mut unknown = row("uniform", "mem", Workload::GetHit, 0);
+        unknown.ns_per_op = None;
+        let text = markdown(&[
+            row("uniform", "ringstore", Workload::LoadSorted, 20),
+            row("uniform", "lmdb", Workload::LoadSorted, 10),
+            row("uniform", "raw", Workload::LoadSorted, 5),
+            row("uniform", "ringstore", Workload::GetHit, 20),
+            row("uniform", "lmdb", Workload::GetHit, 30),
+            unknown,
+        ]);
+        let expected = "\
+            | uniform, 7 tokens | ringstore | lmdb | raw | mem |\n\
+            |---|---:|---:|---:|---:|\n\
+            | load-sorted | 20 ns | **10 ns 0.50 x** | 5 ns 0.25 x | n/a |\n\
+            | get-hit | **20 ns** | 30 ns 1.50 x | n/a | n/a |\n";
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -1,0 +1,71 @@
+//! What earlier runs measured, told once more: their tables, and plots of them together.
+
+use std::fs;
+use std::path::Path;
+
+use crate::args::Report;
+use crate::exit::Failure;
+use crate::results::{Measured, Written};
+use crate::talk::say;
+use crate::{plots, print, table};
+
+/// Prints the tables of all files, and draws the plots that are asked for.
+///
+/// # Errors
+///
+/// What could not be read or written, or a file that holds something else.
+pub(crate) fn run(wanted: &Report) -> Result<(), Failure> {
+    let files: Vec<_> =
+        wanted.files.iter().map(|path| Ok((path, read(path)?))).collect::<Result<_, Failure>>()?;
+    if let Some(directory) = &wanted.plots {
+        fs::create_dir_all(directory).map_err(Failure::io("create", directory))?;
+    }
+    for (path, written) in &files {
+        for rows in table::groups(&written.measured) {
+            print(&section(path, written.density, &rows, wanted.markdown))?;
+        }
+    }
+    if let Some(directory) = &wanted.plots {
+        let mut densities: Vec<_> = files.iter().filter_map(|(_, file)| file.density).collect();
+        densities.dedup();
+        if densities.len() > 1 {
+            say("these files are of different densities, which plots do not show");
+        }
+        let rows: Vec<_> = files.into_iter().flat_map(|(_, file)| file.measured).collect();
+        plots::write(&rows, directory)?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Written, Failure> {
+    let text = fs::read(path).map_err(Failure::io("read", path))?;
+    let fails = |reason| Failure::NoResults { path: path.to_path_buf(), reason };
+    let written: Written =
+        serde_json::from_slice(&text).map_err(|error| fails(error.to_string()))?;
+    if written.measured.is_empty() {
+        return Err(fails("its list of results is empty".to_string()));
+    }
+    let is_strange = |row: &&Measured| ![&*row.keys, &*row.engine].into_iter().all(is_name);
+    if let Some(Measured { keys, engine, .. }) = written.measured.iter().find(is_strange) {
+        return Err(fails(format!("{keys:?} or {engine:?} is no name of keys or of an engine")));
+    }
+    Ok(written)
+}
+
+/// Names go to terminals, into Markdown and into SVG.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// A table, below a line that says whose it is.
+fn section(path: &Path, density: Option<f64>, rows: &[Measured], is_markdown: bool) -> String {
+    // All, if nothing is said.
+    let density = density.filter(|density| *density < 1.0);
+    let density = density.map(|density| format!(", density {density}")).unwrap_or_default();
+    let title = format!("{}{density}:", path.display());
+    if is_markdown {
+        format!("{title}\n\n{}\n", table::markdown(rows))
+    } else {
+        format!("{title}\n{}\n", table::of(rows))
+    }
+}
