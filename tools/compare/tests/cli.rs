@@ -264,6 +264,23 @@ fn what_a_killed_run_left_is_told_and_stays() {
     assert!(left.join("sled-sorted/db").exists());
 }
 
+/// `rusty-leveldb` frees what it caches by recursion: with ten million tokens that took more
+/// stack than a program has by itself, and ended the run and what all others had to tell.
+#[cfg(feature = "leveldb")]
+#[test]
+fn an_engine_may_go_deep() {
+    let directory = tempfile::tempdir().unwrap();
+    let command = format!(
+        "ulimit -s 128 && exec {} --tokens 300000 --engines leveldb --workloads get-hit \
+         --rounds 1 --turn-ms 1",
+        env!("CARGO_BIN_EXE_ringstore-compare")
+    );
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", &command]).env("TMPDIR", directory.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("get-hit"));
+}
+
 #[test]
 fn too_little_room_ends_with_5_unless_it_is_ignored() {
     let much = ["--tokens", "4294967295", "--engines", "ringstore", "--workloads", "size"];
