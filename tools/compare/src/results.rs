@@ -2,11 +2,13 @@
 //! lost than the one that is under way.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::exit::Failure;
 use crate::machine::Machine;
@@ -102,7 +104,7 @@ impl Results {
             return Ok(());
         };
         let text = serde_json::to_string(self).map_err(io::Error::from);
-        let written = text.and_then(|text| fs::write(path, text + "\n"));
+        let written = text.and_then(|text| replace(path, text + "\n"));
         written.map_err(Failure::io("write", path))
     }
 
@@ -127,9 +129,24 @@ impl Results {
         if self.failed.is_empty() {
             return Ok(());
         }
-        let mut engines: Vec<_> = self.failed.iter().map(|failed| failed.engine).collect();
-        engines.dedup();
+        let engines: BTreeSet<_> = self.failed.iter().map(|failed| failed.engine).collect();
+        let engines = engines.into_iter().collect::<Vec<_>>().join(", ");
         let differ = self.failed.iter().any(|failed| failed.differs);
-        Err(Failure::LeftOut { engines: engines.join(", "), differ })
+        Err(Failure::LeftOut { engines, differ })
     }
+}
+
+/// Replaces a file, as a whole or not at all, whenever the run is interrupted. What is no
+/// file, such as a pipe, is written to.
+fn replace(path: &Path, text: String) -> io::Result<()> {
+    if !path.is_file() {
+        return fs::write(path, text);
+    }
+    // Through a link, if it is one.
+    let path = path.canonicalize()?;
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(&path))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(path.metadata()?.permissions())?;
+    file.persist(path)?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::iter;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use crate::load::RAW;
 use crate::results::Measured;
@@ -33,16 +33,48 @@ pub(crate) fn groups(rows: &[Measured]) -> Vec<Vec<Measured>> {
 }
 
 /// The table of a group: its rows are workloads, and its columns engines. The best of each
-/// row is bold.
-pub(crate) fn of(rows: &[Measured]) -> Table {
+/// row is bold. On a terminal that is too narrow for all engines, they have several tables.
+pub(crate) fn of(rows: &[Measured]) -> String {
+    let width = Table::new().width().map_or(usize::MAX, usize::from);
+    in_width(rows, width)
+}
+
+fn in_width(rows: &[Measured], width: usize) -> String {
     let (header, lines) = cells(rows);
+    let column_width = |column: usize| {
+        let cells = lines.iter().map(|line| &line[column].0).chain([&header[column]]);
+        // With what is around the text.
+        cells.map(|text| text.chars().count()).max().unwrap_or(0) + 2
+    };
+    let mut tables = String::new();
+    let mut rest = 1..header.len();
+    while !rest.is_empty() {
+        let mut used = column_width(0) + 2;
+        let fits = |column: &usize| {
+            used += column_width(*column);
+            used <= width
+        };
+        // One at least, or there would be no end.
+        let count = rest.clone().take_while(fits).count().max(1);
+        let columns: Vec<_> = iter::once(0).chain(rest.by_ref().take(count)).collect();
+        if !tables.is_empty() {
+            tables.push('\n');
+        }
+        tables += &table(&columns, &header, &lines).to_string();
+    }
+    tables
+}
+
+fn table(columns: &[usize], header: &[String], lines: &[Line]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(header);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|column| &header[*column]));
     for line in lines {
-        table.add_row(line.into_iter().map(|(text, is_best)| {
+        table.add_row(columns.iter().map(|column| {
+            let (text, is_best) = &line[*column];
             let cell = Cell::new(text);
-            if is_best { cell.add_attribute(Attribute::Bold) } else { cell }
+            if *is_best { cell.add_attribute(Attribute::Bold) } else { cell }
         }));
     }
     for column in table.column_iter_mut().skip(1) {
@@ -202,18 +234,38 @@ mod tests {
             row("dense64", "lmdb", Workload::Sign, 10),
         ]);
         assert_eq!(groups.len(), 3);
-        let table = of(&groups[0]).to_string();
+        let table = of(&groups[0]);
         let lines: Vec<_> = table.lines().map(|line| line.trim_matches(['│', ' '])).collect();
         let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words(1), "uniform, 7 tokens ringstore lmdb raw mem");
         assert_eq!(words(3), "load-sorted 2.00 s n/a 1.90 s 0.95 x n/a");
         assert_eq!(words(4), "sign 800 ns 207.00 µs 259 x n/a n/a");
         assert_eq!(words(5), "size 75.00 B/token n/a n/a n/a");
-        let of_two = of(&groups[1]).to_string();
+        let of_two = of(&groups[1]);
         assert!(of_two.contains("uniform, 7 tokens, 2 threads ") && of_two.contains("450 ns"));
         // Without ringstore there is nothing to set others in relation to.
-        let alone = of(&groups[2]).to_string();
+        let alone = of(&groups[2]);
         assert!(alone.contains("10 ns") && !alone.contains(" x"), "{alone}");
+    }
+
+    #[test]
+    fn engines_that_have_no_room_go_to_another_table() {
+        let engines = ["ringstore", "lmdb", "redb", "sled", "mem"];
+        let rows = engines.map(|engine| row("uniform", engine, Workload::Sign, 207_000));
+        let wide = in_width(&rows, usize::MAX);
+        assert_eq!(wide.matches('┌').count(), 1, "{wide}");
+        for (width, tables) in [(200, 1), (80, 2), (40, 5), (1, 5)] {
+            let text = in_width(&rows, width);
+            assert_eq!(text.matches('┌').count(), tables, "{width}: {text}");
+            for engine in engines {
+                assert_eq!(text.matches(engine).count(), 1, "{width}: {text}");
+            }
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= width.max(50), "{width}: {text}");
+            // Each has the names of the workloads, and the ratios to ringstore.
+            assert_eq!(text.matches("sign ").count(), tables, "{width}: {text}");
+            assert_eq!(text.matches("1.00 x").count(), 4, "{width}: {text}");
+        }
     }
 
     #[test]

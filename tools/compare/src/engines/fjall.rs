@@ -63,7 +63,7 @@ impl Engine for Fjall {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(200, 200)
+        Needs::per_token(150, 280)
     }
 }
 

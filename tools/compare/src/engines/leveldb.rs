@@ -68,7 +68,7 @@ impl Engine for LevelDb {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(200, 200)
+        Needs::per_token(150, 200)
     }
 }
 

@@ -51,7 +51,7 @@ impl Engine for Lmdb {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(60, 140)
+        Needs::per_token(60, 140).with_memory_max(600 << 20)
     }
 }
 

@@ -56,7 +56,7 @@ impl Engine for LmdbIndexed {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(70, 260)
+        Needs::per_token(64, 240)
     }
 }
 

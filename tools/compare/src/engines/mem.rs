@@ -27,7 +27,7 @@ impl Engine for Mem {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(110, 0)
+        Needs::per_token(120, 0)
     }
 }
 

@@ -42,7 +42,7 @@ impl Engine for Redb {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(190, 260)
+        Needs::per_token(150, 200)
     }
 }
 

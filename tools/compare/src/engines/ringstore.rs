@@ -31,7 +31,7 @@ impl Engine for Ringstore {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(110, 160)
+        Needs::per_token(150, 160).with_memory_max(1200 << 20)
     }
 }
 

@@ -74,7 +74,7 @@ impl Engine for RocksDb {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(250, 200)
+        Needs::per_token(150, 200)
     }
 }
 

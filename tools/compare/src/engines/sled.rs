@@ -56,7 +56,7 @@ impl Engine for Sled {
     }
 
     fn needs(&self) -> Needs {
-        Needs::per_token(300, 400)
+        Needs::per_token(300, 320)
     }
 }
 
