@@ -135,6 +135,13 @@ fn key(suffix: u16, token: &TokenId) -> [u8; KEY_BYTES] {
 }
 
 impl Database for IndexedTokens {
+    /// Reads both tables.
+    fn warm_up(&self) -> Result<()> {
+        self.tokens.warm_up()?;
+        let mut entries = self.index.iter(self.tokens.reader()?).map_err(failed)?;
+        entries.try_for_each(|entry| entry.map(drop).map_err(failed))
+    }
+
     fn reader(&self) -> Result<Option<Reader<'_>>> {
         Ok(Some(Box::new(Self { tokens: self.tokens.another(), index: self.index })))
     }
