@@ -13,11 +13,11 @@ use ringstore::{
     TokenStorageBackend, Walk, chunks,
 };
 
-use crate::data::{Queries, find};
+use crate::data::{BATCH, Queries, find};
 use crate::engines::Database;
 use crate::exit::Failure;
 use crate::load::Loaded;
-use crate::reads::{BATCH, PEER, RANGE_RECORDS};
+use crate::reads::{PEER, RANGE_RECORDS};
 use crate::talk;
 use crate::turns::guarded;
 use crate::writes::{COMMIT_TOKENS, Commits};
@@ -165,7 +165,7 @@ fn compare_batches(
     queries: &Queries,
 ) -> Result<(), Failure> {
     let (mut found, mut signed) = (Vec::new(), Vec::new());
-    let hits = queries.batch(0, BATCH);
+    let hits = queries.batch(0);
     let misses: Vec<_> = (0..BATCH).map(|operation| *queries.miss(operation)).collect();
     for tokens in [hits, &misses, &[]] {
         database.get_many(tokens, &mut found)?;
@@ -174,7 +174,7 @@ fn compare_batches(
         expect(name, "lookups in a batch", &found, &right?)?;
     }
     // As many as are compared one by one.
-    for tokens in [&hits[..hits.len().min(BATCH_SIGNATURES)], &misses[..1], &[]] {
+    for tokens in [&hits[..BATCH_SIGNATURES], &misses[..1], &[]] {
         database.sign_many(tokens, &PEER, &mut signed)?;
         let right: Result<Vec<_>> =
             tokens.iter().map(|token| database.sign(token, &PEER)).collect();

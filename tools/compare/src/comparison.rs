@@ -93,10 +93,11 @@ impl Comparison<'_> {
         }
         let outcomes = answers::compare(&databases, records, queries).outcomes;
         for ((loaded, times), outcome) in databases.into_iter().zip(times).zip(outcomes) {
-            let name = loaded.engine.name();
+            let loaded_engine = loaded.engine;
+            let name = loaded_engine.name();
             let bytes = outcome.and_then(|()| guarded(|| loaded.remove()));
             if let Some(bytes) = rows.sort_out(name, workload, bytes) {
-                rows.add(name, workload, 1, &times, Some(bytes));
+                rows.add_load(loaded_engine, workload, &times, Some(bytes));
             }
         }
         rows.add_raw(workload, raw);
@@ -120,7 +121,7 @@ impl Comparison<'_> {
             for (engine, filled) in engines.iter().zip(filled) {
                 let filled = rows.sort_out(engine.name(), workload, filled);
                 if let Some((loaded, times)) = filled {
-                    rows.add(engine.name(), workload, 1, &times, None);
+                    rows.add_load(*engine, workload, &times, None);
                     databases.push(loaded);
                 }
             }
@@ -203,10 +204,13 @@ impl Comparison<'_> {
         let is_write = |workload: &&Workload| workload.kind() == Kind::Write;
         let writes: Vec<_> = self.workloads.iter().copied().filter(|w| is_write(&w)).collect();
         if !writes.is_empty() {
-            self.change(&closed, &writes, queries, rows)?;
+            self.change(&mut closed, &writes, queries, rows)?;
         }
         for closed in closed {
-            closed.remove()?;
+            // What was measured is there.
+            if let Err(failure) = closed.remove() {
+                say(failure);
+            }
         }
         rows.results.save()
     }
@@ -214,7 +218,7 @@ impl Comparison<'_> {
     /// Measures what changes databases; no times of an engine that keeps nothing on disk.
     fn change(
         &self,
-        closed: &[Closed],
+        closed: &mut Vec<Closed>,
         workloads: &[Workload],
         queries: &Queries,
         rows: &mut Rows<'_>,
@@ -223,7 +227,7 @@ impl Comparison<'_> {
         let open = |closed: &Closed| closed.open(tokens as usize);
         let mut databases = Vec::new();
         talk::stage("opening and warming up", closed.len());
-        for closed in closed {
+        for closed in closed.iter() {
             let name = closed.engine.name();
             talk::turn(name);
             let opened = guarded(|| {
@@ -241,11 +245,20 @@ impl Comparison<'_> {
                 outcomes.push(times.map(|times| rows.add(name, *workload, 1, &times, bytes)));
             }
             databases = rows.sort_out_all(databases, *workload, outcomes);
+            // Others may need the room.
+            closed.retain(|closed| !rows.is_left_out(closed.engine.name()));
             rows.results.save()?;
         }
         // What is on disk counts, and not what engines have in memory.
-        let committed: Vec<_> =
-            databases.into_iter().map(|written| (written.name(), written.committed)).collect();
+        let mut committed = Vec::new();
+        for written in databases {
+            let (name, commits) = (written.name(), written.committed);
+            let dropped = guarded(|| {
+                drop(written);
+                Ok((name, commits))
+            });
+            committed.extend(rows.sort_out(name, workloads[0], dropped));
+        }
         talk::stage("comparing what was committed", committed.len());
         for (name, commits) in committed {
             talk::turn(name);
@@ -366,13 +379,26 @@ impl Rows<'_> {
             engine: engine.into(),
             workload,
             threads: threads as u32,
-            ops: times.operations(),
+            ops: Some(times.operations()).filter(|operations| *operations > 0),
             ns_per_op: times.median_ns(),
             p50_ns: times.p50_ns(),
             p99_ns: times.p99_ns(),
             p999_ns: times.p999_ns(),
             bytes_per_token: bytes.and_then(|bytes| self.per_token(bytes)),
         });
+    }
+
+    /// A load that leaves nothing on disk is no load as the others are.
+    fn add_load(
+        &mut self,
+        engine: &dyn Engine,
+        workload: Workload,
+        times: &Times,
+        bytes: Option<u64>,
+    ) {
+        let none = Times::new();
+        let times = if engine.is_durable() { times } else { &none };
+        self.add(engine.name(), workload, 1, times, bytes);
     }
 
     fn add_raw(&mut self, workload: Workload, times: Result<Times, Failure>) {
@@ -391,12 +417,13 @@ impl Rows<'_> {
         }
     }
 
-    /// Takes back all times of an engine.
+    /// Takes back all figures of an engine.
     fn forget(&mut self, engine: &str) {
         for row in &mut self.results.measured[self.first..] {
             if row.engine == engine {
-                row.ops = 0;
+                row.ops = None;
                 row.ns_per_op = None;
+                row.bytes_per_token = None;
                 (row.p50_ns, row.p99_ns, row.p999_ns) = (None, None, None);
             }
         }
@@ -540,7 +567,7 @@ mod tests {
     fn an_engine_without_durable_commits_has_no_times() {
         let rows = measure(&[&Mem, &Ringstore], &[Workload::Commit]).measured;
         let told: Vec<_> =
-            rows.iter().map(|row| (&*row.engine, row.ops > 0, row.figure())).collect();
+            rows.iter().map(|row| (&*row.engine, row.ops.is_some(), row.figure())).collect();
         assert!(
             matches!(told[..], [("mem", false, None), ("ringstore", true, Some(_))]),
             "{told:?}"
@@ -552,13 +579,14 @@ mod tests {
     #[test]
     fn commits_that_went_wrong_are_told_with_engine_and_question() {
         let told = |engine| {
-            let results = measure(&[&Ringstore, engine], &[Workload::Sign, Workload::Commit]);
+            let workloads = [Workload::Sign, Workload::Commit, Workload::Size];
+            let results = measure(&[&Ringstore, engine], &workloads);
             assert_eq!(results.verdict().unwrap_err().exit(), Exit::Differ);
             // The others' figures stay, and none of its own.
             let rows = results.measured.iter();
             let told: Vec<_> = rows.map(|row| (&*row.engine, row.figure().is_some())).collect();
             let right = [("ringstore", true), ("changeling", false)];
-            assert_eq!(told, [right, right].concat());
+            assert_eq!(told, [right, right, right].concat());
             let [Failed { engine, workload, reason, differs: true, .. }] = &results.failed[..]
             else {
                 panic!("one that differs");

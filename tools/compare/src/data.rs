@@ -7,6 +7,9 @@ use ringstore::{Record, TokenId};
 /// Different questions, at most. More of them than caches hold.
 const QUERIES_MAX: usize = 1 << 20;
 
+/// Tokens that are asked for in one call, where it is for many.
+pub(crate) const BATCH: usize = 256;
+
 /// So many records of the family, or as many as there are, ascending.
 pub(crate) fn records(family: KeyFamily, count: usize) -> Vec<Record> {
     with_values(family.generate(count, 1), 1).map(Record::from).collect()
@@ -69,7 +72,7 @@ pub(crate) struct Queries {
 impl Queries {
     pub(crate) fn new(universe: &Universe) -> Self {
         let Universe { stored: records, absent } = universe;
-        let count = records.len().clamp(1_000, QUERIES_MAX);
+        let count = records.len().clamp(1_000, QUERIES_MAX).next_multiple_of(BATCH);
         let mut random = Random::new("queries", 1);
         let hits = (0..count).map(|_| random.pick(records).token).collect();
         let mut misses = Vec::with_capacity(count);
@@ -97,11 +100,11 @@ impl Queries {
         &self.hits[operation % self.hits.len()]
     }
 
-    /// The tokens for so many operations, or for as many as come before the first again.
+    /// The tokens for [`BATCH`] operations, of which the first is given.
     #[inline]
-    pub(crate) fn batch(&self, operation: usize, count: usize) -> &[TokenId] {
-        let first = operation % self.hits.len();
-        &self.hits[first..self.hits.len().min(first + count)]
+    pub(crate) fn batch(&self, operation: usize) -> &[TokenId] {
+        let first = operation % self.hits.len() / BATCH * BATCH;
+        &self.hits[first..first + BATCH]
     }
 
     /// The same of tokens that are not there.
@@ -127,7 +130,7 @@ mod tests {
                 let universe = Universe::new(family, count, 1.0);
                 let queries = Queries::new(&universe);
                 let records = universe.stored;
-                assert_eq!(queries.len(), count.clamp(1_000, 2_000).min(records.len().max(1_000)));
+                assert_eq!(queries.len(), records.len().max(1_000).next_multiple_of(BATCH));
                 for operation in 0..2 * queries.len() {
                     assert!(find(&records, queries.hit(operation)).is_ok(), "{family:?}");
                     assert!(find(&records, queries.miss(operation)).is_err(), "{family:?}");
@@ -161,10 +164,10 @@ mod tests {
     #[test]
     fn a_batch_has_the_tokens_of_its_operations() {
         let queries = Queries::new(&Universe::new(KeyFamily::Uniform, 300, 1.0));
-        assert_eq!(queries.len(), 1_000);
-        for first in [0, 3, 990, 1_000, 2_999] {
-            let batch = queries.batch(first, 256);
-            assert_eq!(batch.len(), 256.min(1_000 - first % 1_000));
+        assert_eq!(queries.len(), 1_024);
+        for first in [0, BATCH, 2 * BATCH, 9 * BATCH] {
+            let batch = queries.batch(first);
+            assert_eq!(batch.len(), BATCH);
             for (at, token) in batch.iter().enumerate() {
                 assert_eq!(token, queries.hit(first + at));
             }

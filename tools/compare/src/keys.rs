@@ -14,11 +14,6 @@ pub fn name(family: KeyFamily) -> String {
     name
 }
 
-/// The family of this name.
-pub fn named(wanted: &str) -> Option<KeyFamily> {
-    KeyFamily::ALL.into_iter().find(|family| name(*family) == wanted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,15 +24,5 @@ mod tests {
         assert_eq!(name(KeyFamily::SharedPrefix31), "shared-prefix31");
         assert_eq!(name(KeyFamily::OutlierOverDense64), "outlier-over-dense64");
         assert_eq!(name(KeyFamily::PoisonedCdf), "poisoned-cdf");
-    }
-
-    #[test]
-    fn every_family_is_found_by_its_name() {
-        for family in KeyFamily::ALL {
-            assert_eq!(named(&name(family)), Some(family));
-        }
-        for unknown in ["", "Uniform", "all", "shared-prefix"] {
-            assert_eq!(named(unknown), None);
-        }
     }
 }

@@ -11,6 +11,7 @@ mod comparison;
 mod data;
 pub mod engines;
 pub mod exit;
+mod interrupt;
 pub mod keys;
 mod load;
 mod machine;
@@ -52,12 +53,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return report::run(wanted);
     }
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    scratch::install()?;
+    interrupt::install()?;
     let scratch = Scratch::in_directory(&parent)?;
     let engines = args.engines();
     if !args.ignore_room {
-        let tokens = (f64::from(args.tokens) * args.density) as u64;
-        Room::needed(tokens, &engines).check(Room::available(scratch.path())?)?;
+        let needed = Room::needed(args.tokens.into(), args.density, &engines);
+        needed.check(Room::available(scratch.path())?)?;
     }
     if let Some(path) = &args.json {
         // Found out now rather than later; what is there stays until then.
@@ -76,6 +77,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         failed: Vec::new(),
         path: args.json.clone(),
     };
+    if args.json.as_ref().is_some_and(|path| path.metadata().is_ok_and(|file| file.len() == 0)) {
+        results.save()?;
+    }
+    // That nobody reads the tables is no reason to stop.
+    let mut printed = Ok(());
     for family in args.families() {
         let first = results.measured.len();
         let comparison = Comparison {
@@ -88,18 +94,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             effort: args.effort(),
             directory: scratch.path(),
         };
-        comparison.measure(&mut results)?;
+        let measured = comparison.measure(&mut results);
         talk::end();
         for rows in table::groups(&results.measured[first..]) {
-            print(&format!("{}\n", table::of(&rows)))?;
+            printed = printed.and_then(|()| print(&format!("{}\n", table::of(&rows))));
         }
+        measured?;
     }
-    print(&table::verdict(&results.measured))?;
+    printed = printed.and_then(|()| print(&table::verdict(&results.measured)));
     if let Some(path) = &args.plots {
         plots::write(&results.measured, path)?;
     }
     scratch.remove()?;
-    results.verdict()
+    results.verdict()?;
+    printed
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,9 @@ pub(crate) const RAW: &str = "raw";
 
 /// What ringstore's files have at the most, for each token of many.
 pub(crate) const RAW_BYTES_PER_TOKEN: u64 = 75;
+
+/// What a file's number of blocks is told in, whatever the file system has.
+const BLOCK_BYTES: u64 = 512;
 
 /// Bytes that `raw` writes at once.
 const RAW_WRITE_BYTES: usize = 2 << 20;
@@ -115,7 +119,7 @@ impl Loads<'_> {
                 None => {
                     talk::turn(RAW);
                     let bytes = self.records.len() as u64 * RAW_BYTES_PER_TOKEN;
-                    write_raw(&self.directory.join(RAW), bytes)?
+                    write_raw(self.directory.join(RAW), bytes)?
                 }
                 Some(engine) => {
                     let (loaded, elapsed) = self.load(*engine)?;
@@ -159,12 +163,13 @@ impl Loads<'_> {
 }
 
 /// Writes and syncs so many bytes in a new file, and removes it.
-fn write_raw(directory: &Path, bytes: u64) -> Result<Duration, Failure> {
+fn write_raw(directory: PathBuf, bytes: u64) -> Result<Duration, Failure> {
     let mut random = Random::new("raw", 1);
     // Not zeros, which a file system may treat as nothing.
     let buffer: Vec<u8> = (0..RAW_WRITE_BYTES / 64).flat_map(|_| random.bytes::<64>()).collect();
-    fs::create_dir(directory).map_err(Failure::io("create", directory))?;
-    let path = directory.join("bytes");
+    let directory = Directory(directory);
+    fs::create_dir(&directory.0).map_err(Failure::io("create", &directory.0))?;
+    let path = directory.0.join("bytes");
     let started = Instant::now();
     let mut file = File::create(&path).map_err(Failure::io("create", &path))?;
     let mut left = bytes;
@@ -177,7 +182,7 @@ fn write_raw(directory: &Path, bytes: u64) -> Result<Duration, Failure> {
     let elapsed = started.elapsed();
     drop(file);
     say(format_args!("{bytes} bytes written and synced in {:.2} s", elapsed.as_secs_f64()));
-    remove(directory)?;
+    remove(&directory.0)?;
     Ok(elapsed)
 }
 
@@ -193,14 +198,20 @@ fn remove(directory: &Path) -> Result<(), Failure> {
     synced.map_err(Failure::io("sync", parent))
 }
 
-/// How many bytes the files in a directory have, and those in directories below.
+/// How many bytes the files in a directory have on disk, and those in directories below. A
+/// file may be longer than what was written to it: redb's grows by steps, and has room then
+/// that takes none.
 pub(crate) fn bytes_in(directory: &Path) -> Result<u64, Failure> {
     let failed = || Failure::io("read", directory);
     let mut bytes = 0;
     for entry in fs::read_dir(directory).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         let metadata = entry.metadata().map_err(failed())?;
-        bytes += if metadata.is_dir() { bytes_in(&entry.path())? } else { metadata.len() };
+        bytes += if metadata.is_dir() {
+            bytes_in(&entry.path())?
+        } else {
+            metadata.blocks() * BLOCK_BYTES
+        };
     }
     Ok(bytes)
 }
@@ -235,6 +246,19 @@ mod tests {
             assert_eq!(bytes >= 72_000, engine.name() != "mem", "{}: {bytes}", engine.name());
         }
         assert_eq!(fs::read_dir(directory).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_takes_no_room_does_not_count() {
+        let temporary = tempfile::tempdir().unwrap();
+        fs::create_dir(temporary.path().join("below")).unwrap();
+        let file = File::create(temporary.path().join("below/sparse")).unwrap();
+        file.set_len(1 << 20).unwrap();
+        assert_eq!(bytes_in(temporary.path()).unwrap(), 0);
+        fs::write(temporary.path().join("below/full"), [7; 10_000]).unwrap();
+        file.sync_all().unwrap();
+        let bytes = bytes_in(temporary.path()).unwrap();
+        assert!((10_000..100_000).contains(&bytes), "{bytes}");
     }
 
     /// Fails, or panics, after it has made a file.

@@ -8,13 +8,14 @@
 use std::hint::black_box;
 use std::ops::Range;
 use std::panic;
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ringstore::{BlockTime, PeerId, RangeIter, Result, TokenId};
 
-use crate::data::Queries;
+use crate::data::{BATCH, Queries};
 use crate::engines::{Database, Reader};
 use crate::exit::Failure;
 use crate::load::Loaded;
@@ -25,9 +26,6 @@ use crate::workload::Workload;
 
 /// Records that are read in a range, if there are so many.
 pub(crate) const RANGE_RECORDS: usize = 1_000;
-
-/// Tokens that are asked for in one call, where it is for many.
-pub(crate) const BATCH: usize = 256;
 
 /// Who challenges.
 pub(crate) const PEER: PeerId = PeerId([1; 32]);
@@ -61,8 +59,10 @@ pub(crate) fn measure(
     threads: usize,
     effort: Effort,
 ) -> Vec<Result<Times, Failure>> {
+    let asking = if threads == 1 { String::new() } else { format!(", {threads} threads") };
     let operate = operation(workload);
     let calls_of = operations_in_a_call(workload);
+    talk::stage(workload.name() + &asking, (effort.rounds + 1) * databases.len());
     let mut contestants: Vec<_> = databases
         .iter()
         .map(|loaded| {
@@ -76,8 +76,6 @@ pub(crate) fn measure(
             })
         })
         .collect();
-    let asking = if threads == 1 { String::new() } else { format!(", {threads} threads") };
-    talk::stage(workload.name() + &asking, (effort.rounds + 1) * databases.len());
     // One more, to warm up.
     let outcomes = in_turns(contestants.len(), 0..=effort.rounds, |round, at| {
         talk::turn(databases[at].engine.name());
@@ -122,7 +120,7 @@ fn operation(workload: Workload) -> Operate {
         Workload::GetMany => |database, queries, operations| {
             let mut found = Vec::with_capacity(BATCH);
             for first in operations.step_by(BATCH) {
-                database.get_many(queries.batch(first, BATCH), &mut found)?;
+                database.get_many(queries.batch(first), &mut found)?;
                 black_box(&found);
             }
             Ok(())
@@ -154,7 +152,7 @@ fn operation(workload: Workload) -> Operate {
         Workload::SignMany => |database, queries, operations| {
             let mut signed = Vec::with_capacity(BATCH);
             for first in operations.step_by(BATCH) {
-                database.sign_many(queries.batch(first, BATCH), &PEER, &mut signed)?;
+                database.sign_many(queries.batch(first), &PEER, &mut signed)?;
                 black_box(&signed);
             }
             Ok(())
@@ -223,17 +221,25 @@ impl<'a> Asking<'a> {
                 Ok((vec![done], started.elapsed()))
             }
             Self::Together(readers) => {
-                let barrier = Barrier::new(readers.len());
+                let (gate, ready) = (RwLock::new(()), AtomicUsize::new(0));
+                let count = readers.len();
                 let work = |reader: &mut Reader<'_>, thread| {
-                    barrier.wait();
+                    ready.fetch_add(1, Ordering::SeqCst);
+                    // It opens for those who wait, too, if a thread cannot be had.
+                    drop(gate.read().unwrap_or_else(PoisonError::into_inner));
                     let started = Instant::now();
                     let done = work(reader.as_ref(), thread);
                     (done, started, Instant::now())
                 };
                 let all: Vec<_> = thread::scope(|scope| {
+                    let closed = gate.write().unwrap_or_else(PoisonError::into_inner);
                     let work = &work;
                     let spawn = |(thread, reader)| scope.spawn(move || work(reader, thread));
                     let threads: Vec<_> = readers.iter_mut().enumerate().map(spawn).collect();
+                    while ready.load(Ordering::SeqCst) < count {
+                        thread::yield_now();
+                    }
+                    drop(closed);
                     let join = |thread: thread::ScopedJoinHandle<'_, _>| {
                         thread.join().unwrap_or_else(|reason| panic::resume_unwind(reason))
                     };
@@ -254,8 +260,8 @@ struct Contestant<'a> {
     asking: Asking<'a>,
     queries: &'a Queries,
     operate: Operate,
-    /// The number of each thread's next operation, counted from its first. Never one that
-    /// was done before, as long as there are others.
+    /// The number of each thread's next operation, counted from its first. One thread alone
+    /// does none twice, as long as there are others.
     next: usize,
 }
 
@@ -266,7 +272,7 @@ impl Contestant<'_> {
         let (next, threads) = (self.next, self.asking.threads());
         self.next += count;
         let (_, elapsed) = self.asking.time(|database, thread| {
-            let first = next + thread * queries.len() / threads;
+            let first = next + share(queries, thread, threads);
             operate(database, queries, first..first + count)
         })?;
         Ok(elapsed)
@@ -278,7 +284,7 @@ impl Contestant<'_> {
         let (next, threads) = (self.next, self.asking.threads());
         self.next += calls * operations;
         let (singles, _) = self.asking.time(|database, thread| {
-            let first = next + thread * queries.len() / threads;
+            let first = next + share(queries, thread, threads);
             let singles = (0..calls).map(|call| {
                 let first = first + call * operations;
                 let started = Instant::now();
@@ -289,6 +295,11 @@ impl Contestant<'_> {
         })?;
         Ok(singles.concat())
     }
+}
+
+/// Where a thread begins in the questions, each in another part of them.
+fn share(queries: &Queries, thread: usize, threads: usize) -> usize {
+    thread * queries.len() / threads / BATCH * BATCH
 }
 
 /// How many operations take about `time`, a multiple of `least`, by trying ever more.
@@ -369,7 +380,7 @@ mod tests {
 
     #[test]
     fn threads_ask_at_the_same_time() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::sync::Barrier;
 
         let tokens = ringstore::MemTokens::new();
         let mut asking = Asking::new(&tokens, 3).unwrap().unwrap();

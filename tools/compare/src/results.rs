@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use crate::exit::Failure;
+use crate::interrupt::wait_if_interrupted;
 use crate::machine::Machine;
 use crate::talk::say;
 use crate::workload::Workload;
@@ -75,8 +76,7 @@ pub(crate) struct Measured {
     #[serde(default = "one")]
     pub(crate) threads: u32,
     /// In all rounds, of all threads.
-    #[serde(default)]
-    pub(crate) ops: u64,
+    pub(crate) ops: Option<u64>,
     /// The median over rounds: how long they took, by how many operations there were.
     pub(crate) ns_per_op: Option<f64>,
     pub(crate) p50_ns: Option<u64>,
@@ -100,6 +100,8 @@ impl Measured {
 impl Results {
     /// Writes what there is so far.
     pub(crate) fn save(&self) -> Result<(), Failure> {
+        // What came of files that vanish is not kept.
+        wait_if_interrupted();
         let Some(path) = &self.path else {
             return Ok(());
         };

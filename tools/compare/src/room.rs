@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use bytesize::ByteSize;
-use ringstore::Record;
+use ringstore::{Record, TokenId};
 use sysinfo::{MemoryRefreshKind, System};
 
 use crate::engines::Engine;
@@ -28,13 +28,17 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// What so many tokens take in these engines.
-    pub(crate) fn needed(tokens: u64, engines: &[&'static dyn Engine]) -> Self {
+    /// What it takes to make so many tokens, and to store a share of them in these engines.
+    pub(crate) fn needed(all: u64, density: f64, engines: &[&'static dyn Engine]) -> Self {
+        let tokens = (all as f64 * density) as u64;
         let needs = || engines.iter().map(|engine| engine.needs());
         let memory: u64 = needs().map(|needs| needs.memory_bytes(tokens)).sum();
         let disk: u64 = needs().map(|needs| needs.disk_bytes(tokens)).sum();
+        let [id, record] = [size_of::<TokenId>(), size_of::<Record>()].map(|bytes| bytes as u64);
+        // Tokens are made, then records of them, of which some are stored.
+        let making = all * (id + record);
         Self {
-            memory: MEMORY_BYTES + tokens * size_of::<Record>() as u64 + memory,
+            memory: MEMORY_BYTES + making.max(tokens * record + memory),
             disk: DISK_BYTES_PER_ENGINE * engines.len() as u64
                 + tokens * RAW_BYTES_PER_TOKEN
                 + disk,
@@ -48,8 +52,9 @@ impl Room {
         let mut system = System::new();
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         let memory = system.available_memory();
-        // In a container there may be less.
-        let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+        // In a container there may be less. What the system caches of files can be had.
+        let limit = system.cgroup_limits();
+        let limit = limit.map_or(u64::MAX, |limit| limit.total_memory.saturating_sub(limit.rss));
         Ok(Self { memory: memory.min(limit), disk })
     }
 
@@ -86,13 +91,16 @@ mod tests {
 
     #[test]
     fn more_tokens_and_more_engines_need_more() {
-        let ringstore = Room::needed(1_000_000, &[&Ringstore]);
-        let both = Room::needed(1_000_000, &[&Ringstore, &Mem]);
+        let ringstore = Room::needed(1_000_000, 1.0, &[&Ringstore]);
+        let both = Room::needed(1_000_000, 1.0, &[&Ringstore, &Mem]);
         assert!(both.memory > ringstore.memory && both.disk >= ringstore.disk);
-        let all = Room::needed(1_000_000, engines::ALL);
+        let all = Room::needed(1_000_000, 1.0, engines::ALL);
         assert!(all.memory >= both.memory && all.disk >= both.disk);
-        let tenfold = Room::needed(10_000_000, &[&Ringstore]);
+        let tenfold = Room::needed(10_000_000, 1.0, &[&Ringstore]);
         assert!(tenfold.disk > 5 * ringstore.disk && tenfold.disk < 20 * ringstore.disk);
+        // All are made, however few are stored.
+        let few = Room::needed(1_000_000_000, 1e-9, &[&Ringstore]);
+        assert!(few.memory > 100_000_000_000 && few.disk < 1 << 30, "{few:?}");
         let bounded = Needs::per_token(100, 0).with_memory_max(500);
         assert_eq!([3, 5, 7].map(|tokens| bounded.memory_bytes(tokens)), [300, 500, 500]);
     }

@@ -4,28 +4,19 @@
 //! directory stays, with nobody holding the lock in it, and the next run tells of it.
 
 use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::{process, thread};
+use std::path::Path;
 
 use bytesize::ByteSize;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
+use crate::interrupt::on_interrupt_remove;
 use crate::load::bytes_in;
 use crate::talk::say;
 
 const PREFIX: &str = "ringstore-compare-";
 
 const LOCK: &str = "lock";
-
-/// How often it is tried to remove what an engine may still be adding to.
-const REMOVALS: usize = 20;
-
-/// What is to be removed if the run is interrupted.
-static CURRENT: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// A directory that is removed in the end.
 pub(crate) struct Scratch {
@@ -46,7 +37,7 @@ impl Scratch {
         let path = directory.path().join(LOCK);
         let lock = File::create(&path).map_err(Failure::io("create", &path))?;
         lock.lock().map_err(Failure::io("lock", &path))?;
-        remember(Some(directory.path().to_path_buf()));
+        on_interrupt_remove(Some(directory.path().to_path_buf()));
         Ok(Self { directory, _lock: lock })
     }
 
@@ -55,14 +46,11 @@ impl Scratch {
     }
 
     pub(crate) fn remove(self) -> Result<(), Failure> {
-        remember(None);
         let path = self.directory.path().to_path_buf();
-        self.directory.close().map_err(Failure::io("remove", &path))
+        let removed = self.directory.close().map_err(Failure::io("remove", &path));
+        on_interrupt_remove(None);
+        removed
     }
-}
-
-fn remember(path: Option<PathBuf>) {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = path;
 }
 
 /// What there is to be said of directories of other runs.
@@ -71,11 +59,12 @@ fn leftovers(parent: &Path) -> Result<Vec<String>, Failure> {
     for entry in fs::read_dir(parent).map_err(Failure::io("read", parent))? {
         let path = entry.map_err(Failure::io("read", parent))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with(PREFIX) || !path.is_dir() {
+        let lock = File::open(path.join(LOCK));
+        // Another program may have a directory of such a name.
+        let Some(lock) = lock.ok().filter(|_| name.starts_with(PREFIX)) else {
             continue;
-        }
-        let is_held = File::open(path.join(LOCK))
-            .is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
+        };
+        let is_held = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
         told.push(if is_held {
             format!(
                 "another run is under way in {}: the figures of both will suffer",
@@ -88,33 +77,6 @@ fn leftovers(parent: &Path) -> Result<Vec<String>, Failure> {
     }
     told.sort();
     Ok(told)
-}
-
-/// Makes Ctrl-C, and a request to terminate, remove the directory and end the command.
-pub(crate) fn install() -> Result<(), Failure> {
-    let signals = Signals::new([SIGINT, SIGTERM]);
-    let mut signals = signals.map_err(Failure::io("handle", Path::new("Ctrl-C")))?;
-    thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).take();
-            say("interrupted");
-            if let Some(path) = current {
-                remove_while_in_use(&path);
-            }
-            process::exit(Exit::Interrupted as i32);
-        }
-    });
-    Ok(())
-}
-
-/// Engines go on, and may make files where others were just removed.
-fn remove_while_in_use(path: &Path) {
-    for _ in 0..REMOVALS {
-        if fs::remove_dir_all(path).is_ok() {
-            return;
-        }
-    }
-    say(format_args!("cannot remove {}", path.display()));
 }
 
 #[cfg(test)]
@@ -131,15 +93,15 @@ mod tests {
         assert!(told[0].starts_with("another run is under way in "), "{told:?}");
         assert!(told[0].contains(&scratch.path().display().to_string()), "{told:?}");
 
-        for (name, file) in [("x", LOCK), ("y", "no-lock")] {
+        for (name, file) in [("x", LOCK), ("target", "debug")] {
             let left = parent.path().join(format!("{PREFIX}{name}"));
             fs::create_dir(&left).unwrap();
-            fs::write(left.join(file), [0; 3_000]).unwrap();
+            fs::write(left.join(file), [7; 3_000]).unwrap();
         }
         fs::write(parent.path().join(format!("{PREFIX}a-file")), "").unwrap();
         let told = leftovers(parent.path()).unwrap();
         let killed: Vec<_> = told.iter().filter(|told| told.starts_with("a run that")).collect();
-        assert_eq!((told.len(), killed.len()), (3, 2), "{told:?}");
+        assert_eq!((told.len(), killed.len()), (2, 1), "{told:?}");
         assert!(killed[0].contains("KiB in ") && killed[0].ends_with("-x; remove it"), "{told:?}");
 
         let path = scratch.path().to_path_buf();

@@ -166,12 +166,14 @@ pub(crate) fn verdict(rows: &[Measured]) -> String {
             let _ = writeln!(verdict, "{BASE} was never {behind} than {RIVAL}");
         }
         for (row, base, rival) in behind_in {
-            let Measured { keys, workload, .. } = row;
+            let Measured { keys, workload, threads, .. } = row;
+            let threads =
+                if *threads == 1 { String::new() } else { format!(", {threads} threads") };
             let (one, other) = (human(*workload, *base), human(*workload, *rival));
             let name = workload.name();
             let _ = writeln!(
                 verdict,
-                "{BASE} was {behind} than {RIVAL}: {keys}, {name}: {one}, {other}"
+                "{BASE} was {behind} than {RIVAL}: {keys}, {name}{threads}: {one}, {other}"
             );
         }
     }
@@ -208,7 +210,7 @@ mod tests {
             engine: engine.into(),
             workload,
             threads: 1,
-            ops: 1,
+            ops: Some(1),
             ns_per_op: Some(figure as f64),
             p50_ns: None,
             p99_ns: None,

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 
 use crate::exit::Failure;
+use crate::interrupt::wait_if_interrupted;
 
 /// Gives each of so many contestants its turn in these rounds: `turn` is told the number
 /// of the round, and whose turn it is. How each of them fared.
@@ -30,8 +31,12 @@ pub(crate) fn in_turns(
 /// Does something that is an engine's, which may panic.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     // What an engine leaves half done is not used again.
-    panic::catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(Failure::Panic(message(panic.as_ref()))))
+    let done = panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Failure::Panic(message(panic.as_ref()))));
+    if done.is_err() {
+        wait_if_interrupted();
+    }
+    done
 }
 
 /// What a panic says.

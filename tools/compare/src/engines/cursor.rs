@@ -1,5 +1,5 @@
 //! What engines do with cursors: ranges, and the walk for a signature in a plain loop that
-//! reads the values of matches alone. No engine is to be held back by how others walk.
+//! asks for the values of matches alone. No engine is to be held back by how others walk.
 
 use std::iter;
 

@@ -75,6 +75,9 @@ pub(super) fn map_bytes(records: usize) -> usize {
     (64 << 30) + records.next_multiple_of(4096) * 512
 }
 
+/// As many threads as can be asked for, and some.
+const READERS_MAX: u32 = 1_100;
+
 /// A fixed number of bytes, borrowed from the map.
 pub(super) enum Fixed<const N: usize> {}
 
@@ -312,7 +315,7 @@ fn open_directory(
     named_tables: u32,
 ) -> heed::Result<Env<WithoutTls>> {
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
-    options.map_size(map_bytes).max_dbs(named_tables);
+    options.map_size(map_bytes).max_dbs(named_tables).max_readers(READERS_MAX);
     // SAFETY: the directory is this program's own, on a local disk, and it alone writes
     // there, through LMDB and with LMDB's locks.
     unsafe { options.open(path) }

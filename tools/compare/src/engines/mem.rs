@@ -26,6 +26,10 @@ impl Engine for Mem {
         Ok(Box::new(records.collect::<MemTokens>()))
     }
 
+    fn is_durable(&self) -> bool {
+        false
+    }
+
     fn needs(&self) -> Needs {
         Needs::per_token(120, 0)
     }

@@ -166,6 +166,12 @@ pub trait Engine: Sync {
         Ok(None)
     }
 
+    /// Whether what is loaded is on disk. If not, a load of it is not what one of the others
+    /// is, and has no times.
+    fn is_durable(&self) -> bool {
+        true
+    }
+
     /// Whether walks and signatures tell how many tokens they pass.
     ///
     /// As provided, yes. An engine that goes from match to match, and keeps no ranks, would

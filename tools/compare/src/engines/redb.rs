@@ -30,9 +30,12 @@ impl Engine for Redb {
             ReDbTokens::create_with_cache(directory.join(FILE), cache_bytes(records.len()))?;
         let records = records.iter().map(|record| (*record).into());
         match order {
-            Order::Sorted => tokens.load_sorted(records)?,
-            Order::Random => tokens.set_many(records)?,
-        };
+            Order::Sorted => drop(tokens.load_sorted(records)?),
+            // Not looked for before, for all are different.
+            Order::Random => {
+                tokens.write_many(records.map(|(token, value)| (token, Some(value))))?;
+            }
+        }
         Ok(Box::new(tokens))
     }
 

@@ -191,7 +191,7 @@ mod tests {
             engine: engine.to_string().into(),
             workload,
             threads: 1,
-            ops: 1,
+            ops: Some(1),
             ns_per_op: figure,
             p50_ns: percentile(1.0),
             p99_ns: percentile(2.0),
