@@ -144,7 +144,7 @@ impl View {
     }
 
     /// Number of parts above the layers on disk.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, all(feature = "redb", feature = "testing")))]
     pub(crate) fn delta_parts(&self) -> usize {
         self.delta
     }
