@@ -31,7 +31,6 @@ pub mod workload;
 mod writes;
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
 
 use crate::args::{Args, Command};
 use crate::comparison::Comparison;
@@ -40,6 +39,7 @@ use crate::machine::Machine;
 use crate::results::Results;
 use crate::room::Room;
 use crate::scratch::Scratch;
+use crate::talk::print;
 pub use crate::talk::say;
 
 /// Carries out the comparison that is asked for, or tells of earlier ones.
@@ -108,9 +108,4 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     scratch.remove()?;
     results.verdict()?;
     printed
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Failure::Output)
 }

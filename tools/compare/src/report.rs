@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::args::Report;
 use crate::exit::Failure;
 use crate::results::{Measured, Written};
-use crate::talk::say;
-use crate::{plots, print, table};
+use crate::talk::{print, say};
+use crate::{plots, table};
 
 /// Prints the tables of all files, and draws the plots that are asked for.
 ///

@@ -1,4 +1,5 @@
-//! Talk and progress, on standard error: lines, and on a terminal a bar below them.
+//! What is told: results on standard output; talk and progress on standard error, in lines,
+//! and on a terminal with a bar below them.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -6,6 +7,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::exit::Failure;
 
 /// What goes on just now. It shows nothing where nobody looks.
 static BAR: LazyLock<ProgressBar> = LazyLock::new(|| {
@@ -50,4 +53,10 @@ pub(crate) fn turn(engine: &str) {
 pub(crate) fn end() {
     BAR.disable_steady_tick();
     BAR.finish_and_clear();
+}
+
+/// Prints results.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Failure::Output)
 }
