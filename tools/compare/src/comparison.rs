@@ -17,10 +17,11 @@ use crate::data::{self, Queries, Universe};
 use crate::engines::{Engine, Order};
 use crate::exit::Failure;
 use crate::keys;
-use crate::load::{Closed, Loaded, Loads, RAW, RAW_BYTES_PER_TOKEN};
+use crate::load::{Closed, Loaded, Loads};
 use crate::opens;
 use crate::reads::{self, Effort};
-use crate::results::{Failed, Measured, Results, Walks};
+use crate::results::{Results, Walks};
+use crate::rows::{Named, Rows};
 use crate::talk::{self, say};
 use crate::timing::Times;
 use crate::turns::guarded;
@@ -147,8 +148,7 @@ impl Comparison<'_> {
         queries: &Queries,
         rows: &mut Rows<'_>,
     ) -> Result<Vec<Loaded>, Failure> {
-        let is_read = |workload: &&Workload| workload.kind() == Kind::Read;
-        let reads: Vec<_> = self.workloads.iter().copied().filter(|w| is_read(&w)).collect();
+        let reads = self.wanted(Kind::Read);
         if let Some(first) = reads.first() {
             talk::stage("warming up", databases.len());
             let warm_up = |loaded: &Loaded| {
@@ -201,8 +201,7 @@ impl Comparison<'_> {
             closed = rows.sort_out_all(closed, Workload::Open, outcomes);
             rows.results.save()?;
         }
-        let is_write = |workload: &&Workload| workload.kind() == Kind::Write;
-        let writes: Vec<_> = self.workloads.iter().copied().filter(|w| is_write(&w)).collect();
+        let writes = self.wanted(Kind::Write);
         if !writes.is_empty() {
             self.change(&mut closed, &writes, queries, rows)?;
         }
@@ -283,155 +282,12 @@ impl Comparison<'_> {
         Loads { engines, directory: self.directory, records, order }
     }
 
+    fn wanted(&self, kind: Kind) -> Vec<Workload> {
+        self.workloads.iter().copied().filter(|workload| workload.kind() == kind).collect()
+    }
+
     fn wants(&self, workload: Workload) -> bool {
         self.workloads.contains(&workload)
-    }
-}
-
-/// What an engine has in the run.
-trait Named {
-    fn name(&self) -> &'static str;
-}
-
-impl Named for Loaded {
-    fn name(&self) -> &'static str {
-        self.engine.name()
-    }
-}
-
-impl Named for Closed {
-    fn name(&self) -> &'static str {
-        self.engine.name()
-    }
-}
-
-impl Named for Written {
-    fn name(&self) -> &'static str {
-        self.engine.name()
-    }
-}
-
-/// What was measured of the family so far.
-struct Rows<'a> {
-    keys: String,
-    tokens: u64,
-    /// The place of its first row in the results.
-    first: usize,
-    results: &'a mut Results,
-}
-
-impl Rows<'_> {
-    /// What came of something an engine did; `None` if that failed, so that it is left out.
-    /// If it answered wrongly, nothing counts of what it did before.
-    fn sort_out<T>(
-        &mut self,
-        engine: &'static str,
-        workload: Workload,
-        outcome: Result<T, Failure>,
-    ) -> Option<T> {
-        if let Err(failure) = &outcome {
-            self.results.leave_out(&self.keys, engine, workload, failure);
-            if matches!(failure, Failure::Differ(_)) {
-                self.forget(engine);
-            }
-        }
-        outcome.ok()
-    }
-
-    fn is_left_out(&self, engine: &str) -> bool {
-        let is_it = |failed: &Failed| (&failed.keys[..], failed.engine) == (&self.keys, engine);
-        self.results.failed.iter().any(is_it)
-    }
-
-    /// Those that did not fail.
-    fn sort_out_all<T: Named>(
-        &mut self,
-        all: Vec<T>,
-        workload: Workload,
-        outcomes: Vec<Result<(), Failure>>,
-    ) -> Vec<T> {
-        let mut kept = Vec::new();
-        for (one, outcome) in all.into_iter().zip(outcomes) {
-            if self.sort_out(one.name(), workload, outcome).is_some() {
-                kept.push(one);
-            } else {
-                // What failed may fail here again, and was told.
-                let _ = guarded(|| {
-                    drop(one);
-                    Ok(())
-                });
-            }
-        }
-        kept
-    }
-
-    fn add(
-        &mut self,
-        engine: &'static str,
-        workload: Workload,
-        threads: usize,
-        times: &Times,
-        bytes: Option<u64>,
-    ) {
-        self.results.measured.push(Measured {
-            keys: self.keys.clone(),
-            tokens: self.tokens,
-            engine: engine.into(),
-            workload,
-            threads: threads as u32,
-            ops: Some(times.operations()).filter(|operations| *operations > 0),
-            ns_per_op: times.median_ns(),
-            p50_ns: times.p50_ns(),
-            p99_ns: times.p99_ns(),
-            p999_ns: times.p999_ns(),
-            bytes_per_token: bytes.and_then(|bytes| self.per_token(bytes)),
-        });
-    }
-
-    /// A load that leaves nothing on disk is no load as the others are.
-    fn add_load(
-        &mut self,
-        engine: &dyn Engine,
-        workload: Workload,
-        times: &Times,
-        bytes: Option<u64>,
-    ) {
-        let none = Times::new();
-        let times = if engine.is_durable() { times } else { &none };
-        self.add(engine.name(), workload, 1, times, bytes);
-    }
-
-    fn add_raw(&mut self, workload: Workload, times: Result<Times, Failure>) {
-        if let Some(times) = self.sort_out(RAW, workload, times) {
-            self.add(RAW, workload, 1, &times, Some(self.tokens * RAW_BYTES_PER_TOKEN));
-        }
-    }
-
-    /// Tells the size where it was left open.
-    fn complete(&mut self, engine: &str, bytes: u64) {
-        let bytes_per_token = self.per_token(bytes);
-        let of_engine =
-            self.results.measured[self.first..].iter_mut().filter(|row| row.engine == engine);
-        for row in of_engine.filter(|row| row.workload != Workload::LoadRandom) {
-            row.bytes_per_token = bytes_per_token;
-        }
-    }
-
-    /// Takes back all figures of an engine.
-    fn forget(&mut self, engine: &str) {
-        for row in &mut self.results.measured[self.first..] {
-            if row.engine == engine {
-                row.ops = None;
-                row.ns_per_op = None;
-                row.bytes_per_token = None;
-                (row.p50_ns, row.p99_ns, row.p999_ns) = (None, None, None);
-            }
-        }
-    }
-
-    /// `None` for what is not on disk.
-    fn per_token(&self, bytes: u64) -> Option<f64> {
-        (bytes > 0).then(|| bytes as f64 / self.tokens as f64)
     }
 }
 
@@ -450,6 +306,7 @@ mod tests {
     use crate::engines::{self, Database, Durable, Needs, Reader};
     use crate::exit::Exit;
     use crate::machine::Machine;
+    use crate::results::{Failed, Measured};
 
     /// Commits in a way of its own.
     struct Committing<B> {

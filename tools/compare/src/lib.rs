@@ -21,12 +21,12 @@ mod reads;
 mod report;
 mod results;
 mod room;
+mod rows;
 mod scratch;
 mod table;
 mod talk;
 mod timing;
 mod turns;
-pub mod walking;
 pub mod workload;
 mod writes;
 
