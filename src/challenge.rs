@@ -97,6 +97,13 @@ pub struct Walk<M> {
     pub complete: bool,
 }
 
+/// A walk that was not made.
+impl<M> Default for Walk<M> {
+    fn default() -> Self {
+        Self { matches: Vec::new(), steps: 0, wrapped: false, complete: false }
+    }
+}
+
 /// A token on the way around the ring, as [`walk_ring`] examines it.
 pub struct Passed<M> {
     /// Its suffix.
@@ -126,7 +133,7 @@ pub fn walk_ring<M, E, I>(
 where
     I: Iterator<Item = Result<Passed<M>, E>>,
 {
-    let mut walk = Walk { matches: Vec::new(), steps: 0, wrapped: false, complete: false };
+    let mut walk = Walk::default();
     let mut sought = legs.iter().flat_map(|leg| leg.suffixes).copied();
     let mut next = sought.next();
     let mut leg_end = 0;

@@ -21,7 +21,7 @@ use crate::token::TokenId;
 
 /// Where a token falls: a line of the directory, and the fraction of the line below it,
 /// in 2^-64.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Place {
     pub(crate) line: usize,
     fraction: u64,

@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::gallop::gallop;
-use super::simd::prefetch;
+use super::simd::{self, Number, WINDOW, prefetch};
 use crate::challenge::Direction;
 use crate::format::layout::{BLOCK_RECORDS, BLOCK_TABLE_LEN};
 use crate::token::SUFFIXES;
@@ -18,60 +18,42 @@ use crate::token::SUFFIXES;
 /// One block of postings, read from bytes that are not trusted.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'a> {
-    table: &'a [u8; BLOCK_TABLE_LEN],
-    /// In-block positions, two bytes each, at most as many as the block has records.
-    entries: &'a [u8],
+    /// Where the list of each suffix begins.
+    table: &'a [Number; SUFFIXES],
+    /// In-block positions, at most as many as the block has records.
+    entries: &'a [Number],
+}
+
+#[inline]
+fn value(number: Number) -> usize {
+    usize::from(u16::from_le_bytes(number))
 }
 
 impl<'a> Block<'a> {
     /// A block in its bytes, or `None` if they hold no whole table.
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
-        let (table, entries) = bytes.split_first_chunk()?;
-        Some(Self { table, entries })
+        let (table, entries) = bytes.split_first_chunk::<BLOCK_TABLE_LEN>()?;
+        Some(Self { table: bytemuck::cast_ref(table), entries: entries.as_chunks().0 })
     }
 
     /// Number of records in the block.
     #[inline]
     pub(crate) fn records(self) -> usize {
-        self.entries.len() / 2
+        self.entries.len()
     }
 
+    /// Where the list of a suffix begins, or, for the number after the last one, ends.
     #[inline]
     fn start(self, suffix: usize) -> usize {
-        let at = 2 * suffix;
-        match self.table.get(at..at + 2) {
-            Some(start) => {
-                usize::from(u16::from_le_bytes([start[0], start[1]])).min(self.records())
-            }
-            None => self.records(),
-        }
+        self.table.get(suffix).map_or(self.records(), |start| value(*start))
     }
 
-    /// The bytes of the list of a suffix; empty for a number that is no suffix.
+    /// The list of a suffix, ascending; empty for a number that is no suffix.
     #[inline]
-    fn list(self, suffix: u16) -> List<'a> {
+    fn list(self, suffix: u16) -> &'a [Number] {
         let suffix = usize::from(suffix);
-        let start = self.start(suffix);
-        let end = self.start(suffix + 1);
-        List {
-            block_records: self.records(),
-            entries: self.entries.get(2 * start..2 * end).unwrap_or(&[]),
-        }
-    }
-
-    /// The first position at or after `from` whose record has this suffix.
-    #[inline]
-    fn next(self, from: usize, suffix: u16) -> Option<usize> {
-        let list = self.list(suffix);
-        list.entry(list.count_below(from))
-    }
-
-    /// The last position before `to` whose record has this suffix.
-    #[inline]
-    fn previous(self, to: usize, suffix: u16) -> Option<usize> {
-        let list = self.list(suffix);
-        list.entry(list.count_below(to).checked_sub(1)?)
+        self.entries.get(self.start(suffix)..self.start(suffix + 1)).unwrap_or(&[])
     }
 
     /// Goes through a range of positions and meets suffixes in order; says at which
@@ -86,12 +68,13 @@ impl<'a> Block<'a> {
     ) -> usize {
         let Range { mut start, mut end } = positions;
         for (count, &suffix) in suffixes.iter().enumerate() {
-            let position = match direction {
-                Direction::Up => self.next(start, suffix),
-                Direction::Down => self.previous(end, suffix),
+            let list = self.list(suffix);
+            let entry = match direction {
+                Direction::Up => list.get(count_below(list, start)),
+                Direction::Down => list.get(count_below(list, end).wrapping_sub(1)),
             };
-            match position {
-                Some(position) if (start..end).contains(&position) => {
+            match entry.map(|entry| value(*entry)) {
+                Some(position) if start <= position && position < end => {
                     met(position);
                     match direction {
                         Direction::Up => start = position + 1,
@@ -107,7 +90,7 @@ impl<'a> Block<'a> {
     /// Asks for the table entry of a suffix to be brought near.
     #[inline]
     pub(crate) fn prefetch_table(self, suffix: u16) {
-        prefetch(self.table, 2 * usize::from(suffix));
+        prefetch(self.table, usize::from(suffix));
     }
 
     /// Asks for that part of the list of a suffix to be brought near in which a search
@@ -115,82 +98,52 @@ impl<'a> Block<'a> {
     #[inline]
     pub(crate) fn prefetch_list(self, near: usize, suffix: u16) {
         let list = self.list(suffix);
-        let guess = list.guess(near);
-        let last = list.entries.len().saturating_sub(1);
-        prefetch(list.entries, (2 * guess).saturating_sub(PREFETCH_REACH).min(last));
-        prefetch(list.entries, (2 * guess + PREFETCH_REACH).min(last));
+        let guess = guess(list, near);
+        prefetch(list, guess.saturating_sub(PREFETCH_REACH));
+        prefetch(list, (guess + PREFETCH_REACH).min(list.len().wrapping_sub(1)));
     }
 
     /// All positions in the order of their lists, with the suffix of each, for
     /// comparing them with the records. Lists that do not join are cut short.
     pub(crate) fn all(self) -> impl Iterator<Item = (u16, usize)> + use<'a> {
         (0..SUFFIXES as u16).flat_map(move |suffix| {
-            let list = self.list(suffix);
-            (0..list.len()).filter_map(move |index| Some((suffix, list.entry(index)?)))
+            let positions = self.list(suffix).iter().map(|entry| value(*entry));
+            positions.filter(move |it| *it < self.records()).map(move |it| (suffix, it))
         })
     }
 }
 
-/// The positions of one suffix in a block.
-#[derive(Clone, Copy)]
-struct List<'a> {
-    block_records: usize,
-    entries: &'a [u8],
+/// Where in a list the first entry at or after a position should be.
+#[inline]
+fn guess(list: &[Number], position: usize) -> usize {
+    // Blocks are full but for the last, and a constant divides by a shift.
+    position * list.len() / BLOCK_RECORDS
 }
 
-impl List<'_> {
-    #[inline]
-    fn len(self) -> usize {
-        self.entries.len() / 2
-    }
-
-    /// An entry; `None` beyond the end, or where it points out of the block.
-    #[inline]
-    fn entry(self, index: usize) -> Option<usize> {
-        let bytes = self.entries.get(2 * index..2 * index + 2)?;
-        let position = usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-        (position < self.block_records).then_some(position)
-    }
-
-    /// Where the first entry at or after a position should be.
-    #[inline]
-    fn guess(self, position: usize) -> usize {
-        // Blocks are full but for the last, and a constant divides by a shift.
-        position * self.len() / BLOCK_RECORDS
-    }
-
-    /// Number of entries below a position.
-    #[inline]
-    fn count_below(self, position: usize) -> usize {
-        let guess = self.guess(position);
-        self.count_below_near(guess, position).unwrap_or_else(|| {
-            gallop(self.len(), guess, |index| {
-                self.entry(index).is_some_and(|entry| entry < position)
-            })
-        })
-    }
-
-    /// Number of entries below a position, if the window of entries around a guess
-    /// shows it.
-    #[inline]
-    fn count_below_near(self, guess: usize, position: usize) -> Option<usize> {
-        let start = guess.saturating_sub(WINDOW / 2).min(self.len().checked_sub(WINDOW)?);
-        let window: &[[u8; 2]; WINDOW] =
-            self.entries.as_chunks::<2>().0.get(start..)?.first_chunk()?;
-        let position = position.min(BLOCK_RECORDS) as u16;
-        let below = window.map(|entry| u16::from(u16::from_le_bytes(entry) < position));
-        let below = usize::from(below.iter().sum::<u16>());
-        let is_here = (below > 0 || start == 0) & (below < WINDOW || start + WINDOW == self.len());
-        is_here.then_some(start + below)
-    }
+/// Number of entries of a list below a position.
+#[inline]
+fn count_below(list: &[Number], position: usize) -> usize {
+    let guess = guess(list, position);
+    count_below_near(list, guess, position).unwrap_or_else(|| {
+        let is_below = |index| list.get(index).is_some_and(|entry| value(*entry) < position);
+        gallop(list.len(), guess, is_below)
+    })
 }
 
-/// Entries that are looked at together. In a list of 32 random positions, where one
-/// stands is hardly ever more than 8 places from where it should.
-const WINDOW: usize = 16;
+/// Number of entries below a position, if the window of entries around a guess shows it. In
+/// a list of 32 random positions, where one stands is hardly ever more than 8 places from
+/// where it should.
+#[inline]
+fn count_below_near(list: &[Number], guess: usize, position: usize) -> Option<usize> {
+    let start = guess.saturating_sub(WINDOW / 2).min(list.len().checked_sub(WINDOW)?);
+    let window: &[Number; WINDOW] = list.get(start..)?.first_chunk()?;
+    let below = simd::count_below(window, position.min(BLOCK_RECORDS) as u16);
+    let is_here = (below > 0 || start == 0) & (below < WINDOW || start + WINDOW == list.len());
+    is_here.then_some(start + below)
+}
 
-/// Bytes to either side of where a search is foreseen that are brought near.
-const PREFETCH_REACH: usize = 20;
+/// Entries to either side of where a search is foreseen that are brought near.
+const PREFETCH_REACH: usize = 10;
 
 /// Writes the postings of up to [`BLOCK_RECORDS`] records, given their suffixes.
 pub(crate) fn write_block(suffixes: &[u16], out: &mut Vec<u8>) {
@@ -226,6 +179,26 @@ mod tests {
         bytes
     }
 
+    /// The position that is met first in a range, seen in a direction.
+    fn met(
+        block: Block<'_>,
+        range: Range<usize>,
+        direction: Direction,
+        suffix: u16,
+    ) -> Option<usize> {
+        let mut met = None;
+        block.meet(range, direction, &[suffix], |position| met = Some(position));
+        met
+    }
+
+    fn next_of(block: Block<'_>, from: usize, suffix: u16) -> Option<usize> {
+        met(block, from..block.records(), Direction::Up, suffix)
+    }
+
+    fn previous_of(block: Block<'_>, to: usize, suffix: u16) -> Option<usize> {
+        met(block, 0..to.min(block.records()), Direction::Down, suffix)
+    }
+
     fn check(suffixes: &[u16]) {
         let bytes = block_of(suffixes);
         let block = Block::new(&bytes).unwrap();
@@ -237,8 +210,8 @@ mod tests {
             for at in (0..=suffixes.len()).step_by(step).chain([suffixes.len()]) {
                 let next = (at..suffixes.len()).find(|&i| suffixes[i] == sought);
                 let previous = (0..at).rev().find(|&i| suffixes[i] == sought);
-                assert_eq!(block.next(at, sought), next, "next {sought} from {at}");
-                assert_eq!(block.previous(at, sought), previous, "previous {sought} to {at}");
+                assert_eq!(next_of(block, at, sought), next, "next {sought} from {at}");
+                assert_eq!(previous_of(block, at, sought), previous, "previous {sought} to {at}");
             }
         }
         assert_eq!(block.all().count(), suffixes.len());
@@ -268,8 +241,8 @@ mod tests {
                 let block = Block::new(&bytes).unwrap();
                 for suffix in [0, 512, 1023, 1024] {
                     for at in [0, 1, records, records + 1] {
-                        assert!(block.next(at, suffix).is_none_or(|found| found < records));
-                        assert!(block.previous(at, suffix).is_none_or(|found| found < records));
+                        assert!(next_of(block, at, suffix).is_none_or(|found| found < records));
+                        assert!(previous_of(block, at, suffix).is_none_or(|found| found < records));
                     }
                 }
                 assert!(block.all().count() <= SUFFIXES * records);

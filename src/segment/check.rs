@@ -15,6 +15,11 @@ impl<B: AsRef<[u8]>> Segment<B> {
         if self.touched.is_complete(id) || bytes.is_empty() {
             return Ok(());
         }
+        self.check_untouched(id, bytes)
+    }
+
+    /// [`check`](Self::check) where some chunks of the section are left to compare.
+    fn check_untouched(&self, id: SectionId, bytes: &Range<usize>) -> Result<()> {
         let first_chunk = self.layout.section(id).first_chunk;
         let first = first_chunk + bytes.start / id.chunk_len();
         let last = first_chunk + (bytes.end - 1) / id.chunk_len();

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::format::layout::{DIRECTORY_LINE_LEN, FENCE_LEN, FENCE_RECORDS, SectionId};
 use crate::search::directory::{Line, Place, interpolate};
 use crate::search::gallop::gallop;
+use crate::search::simd::prefetch;
 use crate::token::{Record, TokenId};
 
 /// Records of a bucket that are looked at together; most buckets hold no more.
@@ -28,6 +29,17 @@ pub struct Found<'a> {
     pub record: Option<&'a Record>,
 }
 
+/// The records that a token can be among, by the directory.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Bucket {
+    place: Place,
+    /// The position of the first.
+    pub(crate) start: usize,
+    end: usize,
+}
+
+/// The steps of a search, each with what brings near what the next one reads: whoever
+/// looks for many tokens takes each step for all of them.
 impl<B: AsRef<[u8]>> Segment<B> {
     /// Finds a token, and its record if it is there.
     ///
@@ -39,8 +51,39 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn find(&self, token: &TokenId) -> Result<Found<'_>> {
-        let place = self.header.map.place(token);
+        self.find_in(&self.bucket(self.place(token))?, token)
+    }
+
+    /// Where in the directory to look for a token.
+    #[inline]
+    pub(crate) fn place(&self, token: &TokenId) -> Place {
+        self.header.map.place(token)
+    }
+
+    /// Brings near what [`bucket`](Self::bucket) reads.
+    #[inline]
+    pub(crate) fn prefetch_line(&self, place: Place) {
+        prefetch(self.section(SectionId::Directory), place.line * DIRECTORY_LINE_LEN);
+    }
+
+    /// The records that a token can be among.
+    #[inline]
+    pub(crate) fn bucket(&self, place: Place) -> Result<Bucket> {
         let (start, end) = self.bucket_range(place)?;
+        Ok(Bucket { place, start, end })
+    }
+
+    /// Brings near what [`find_in`](Self::find_in) reads, unless that is much.
+    #[inline]
+    pub(crate) fn prefetch_bucket(&self, bucket: &Bucket) {
+        let end = bucket.end.min(bucket.start + WINDOW_RECORDS);
+        self.prefetch_records(bucket.start..end);
+    }
+
+    /// Finds a token among the records that it can be among.
+    #[inline]
+    pub(crate) fn find_in(&self, bucket: &Bucket, token: &TokenId) -> Result<Found<'_>> {
+        let &Bucket { start, end, .. } = bucket;
         if end - start <= WINDOW_RECORDS
             && let Some(window) = self.window(start)
         {
@@ -49,6 +92,12 @@ impl<B: AsRef<[u8]>> Segment<B> {
                 return Ok(Found { position: start + found.position, ..found });
             }
         }
+        self.find_in_many(bucket, token)
+    }
+
+    /// Finds a token in a bucket of any size.
+    fn find_in_many(&self, bucket: &Bucket, token: &TokenId) -> Result<Found<'_>> {
+        let &Bucket { place, start, end } = bucket;
         let (range, guess) = if end - start <= FENCE_RECORDS {
             (start..end, place.guess(end - start))
         } else {

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::ops::Range;
 
-use super::find::Found;
+use super::find::{Bucket, Found};
 use super::reader::Segment;
 use crate::challenge::Direction;
 use crate::error::{Error, Result};
@@ -64,13 +64,19 @@ impl Layer {
         (position - start < segment.len()).then_some((start, segment))
     }
 
+    /// The number of the segment that a token can be in, or of segments if it is above all.
+    #[inline]
+    fn segment_of(&self, token: &TokenId) -> usize {
+        match self.segments.len() {
+            0 | 1 => 0,
+            _ => self.segments.partition_point(|segment| segment.max() < token),
+        }
+    }
+
     /// Finds a token.
     #[inline]
     pub(crate) fn find(&self, token: &TokenId) -> Result<Found<'_>> {
-        let index = match self.segments.len() {
-            0 | 1 => 0,
-            _ => self.segments.partition_point(|segment| segment.max() < token),
-        };
+        let index = self.segment_of(token);
         match self.segments.get(index) {
             Some(segment) => {
                 let found = segment.find(token)?;
@@ -78,6 +84,47 @@ impl Layer {
             }
             None => Ok(Found { position: self.len(), record: None }),
         }
+    }
+
+    /// Finds up to `N` tokens at once: none of their accesses to memory waits for another
+    /// token's. `near` is told about where each will be before its record is read.
+    #[inline]
+    pub(crate) fn find_all<'a, 't, const N: usize>(
+        &'a self,
+        tokens: impl Iterator<Item = &'t TokenId> + Clone,
+        mut near: impl FnMut(&TokenId, usize),
+    ) -> Result<[Found<'a>; N]> {
+        let mut found = [Found { position: self.len(), record: None }; N];
+        let mut places = [None; N];
+        for (to, token) in places.iter_mut().zip(tokens.clone()) {
+            let index = self.segment_of(token);
+            if let Some(segment) = self.segments.get(index) {
+                let place = segment.place(token);
+                if N > 1 {
+                    segment.prefetch_line(place);
+                }
+                *to = Some((segment, self.starts[index], place));
+            }
+        }
+        let mut buckets = [Bucket::default(); N];
+        for ((bucket, place), token) in buckets.iter_mut().zip(&places).zip(tokens.clone()) {
+            if let Some((segment, start, place)) = *place {
+                *bucket = segment.bucket(place)?;
+                if N > 1 {
+                    segment.prefetch_bucket(bucket);
+                }
+                near(token, start + bucket.start);
+            }
+        }
+        for (((to, bucket), place), token) in
+            found.iter_mut().zip(&buckets).zip(&places).zip(tokens)
+        {
+            if let Some((segment, start, _)) = *place {
+                let found = segment.find_in(bucket, token)?;
+                *to = Found { position: start + found.position, ..found };
+            }
+        }
+        Ok(found)
     }
 
     /// The record at a position; `None` beyond the end.
@@ -220,11 +267,20 @@ impl Layer {
         Ok(nearest)
     }
 
-    /// Brings near what a walk from a position will read first.
+    /// Brings near what says where the lists of suffixes begin that a walk from a position
+    /// seeks.
     #[inline]
-    pub(crate) fn prefetch_matches(&self, position: usize, direction: Direction, suffixes: &[u16]) {
+    pub(crate) fn prefetch_tables(&self, position: usize, direction: Direction, suffixes: &[u16]) {
         if let Some((start, segment)) = self.segment_at(position) {
-            segment.prefetch_matches(position - start, direction, suffixes);
+            segment.prefetch_tables(position - start, direction, suffixes);
+        }
+    }
+
+    /// Brings near where in these lists the walk will look.
+    #[inline]
+    pub(crate) fn prefetch_lists(&self, position: usize, direction: Direction, suffixes: &[u16]) {
+        if let Some((start, segment)) = self.segment_at(position) {
+            segment.prefetch_lists(position - start, direction, suffixes);
         }
     }
 

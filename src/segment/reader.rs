@@ -16,7 +16,7 @@ use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{Header, header_checksum};
 use crate::options::Verification;
 use crate::search::postings::Block;
-use crate::search::simd::prefetch;
+use crate::search::simd::{CACHE_LINE_LEN, prefetch};
 use crate::token::{Record, TokenId};
 
 /// A segment over any bytes: a mapped file, a vector, a fuzzer's input.
@@ -123,17 +123,18 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// [`Error::Damaged`] where the bytes are, or where there is no such position.
     #[inline]
     pub fn record(&self, position: usize) -> Result<&Record> {
-        if position >= self.len() {
-            return Err(self.damage(
-                SectionId::Records,
-                0,
-                "a position below their number",
-                position,
-            ));
+        if position < self.len() {
+            self.check_records(position..position + 1)?;
+            if let Some(record) = self.checked_record(position) {
+                return Ok(record);
+            }
         }
-        self.check_records(position..position + 1)?;
-        self.checked_record(position)
-            .ok_or_else(|| self.damage(SectionId::Records, 0, "a record", "the end"))
+        Err(self.no_record(position))
+    }
+
+    #[cold]
+    fn no_record(&self, position: usize) -> Error {
+        self.damage(SectionId::Records, 0, "a position below their number", position)
     }
 
     /// The records at a range of positions, cut to those that exist.
@@ -181,12 +182,16 @@ impl<B: AsRef<[u8]>> Segment<B> {
     }
 
     /// A block of postings, checked.
+    #[inline]
     pub(super) fn postings(&self, block: usize) -> Result<Block<'_>> {
         let at = block * BLOCK_LEN;
         self.check(SectionId::Postings, &(at..at + 1))?;
-        self.postings_unchecked(block).ok_or_else(|| {
-            self.damage(SectionId::Postings, block * BLOCK_LEN, "a block of postings", "its end")
-        })
+        self.postings_unchecked(block).ok_or_else(|| self.no_postings(block))
+    }
+
+    #[cold]
+    fn no_postings(&self, block: usize) -> Error {
+        self.damage(SectionId::Postings, block * BLOCK_LEN, "a block of postings", "its end")
     }
 
     #[inline]
@@ -199,10 +204,24 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// Brings a record near.
     #[inline]
     pub(crate) fn prefetch_record(&self, position: usize) {
-        let records = self.section(SectionId::Records);
-        let at = position * Record::LEN;
-        prefetch(records, at);
-        prefetch(records, at + Record::LEN - 1);
+        let bytes: Option<&[u8; Record::LEN]> =
+            self.array(SectionId::Records, position * Record::LEN);
+        if let Some(bytes) = bytes {
+            // It lies in two lines.
+            prefetch(bytes, 0);
+            prefetch(bytes, Record::LEN - 1);
+        }
+    }
+
+    /// Brings records near.
+    #[inline]
+    pub(crate) fn prefetch_records(&self, positions: Range<usize>) {
+        let bytes = positions.start * Record::LEN..positions.end * Record::LEN;
+        let bytes = self.section(SectionId::Records).get(bytes).unwrap_or(&[]);
+        for line in (0..bytes.len()).step_by(CACHE_LINE_LEN) {
+            prefetch(bytes, line);
+        }
+        prefetch(bytes, bytes.len().wrapping_sub(1));
     }
 
     /// What the entry at a position did to the layers below.

@@ -14,12 +14,11 @@
 use std::ops::{Range, RangeInclusive};
 
 use super::view::{Place, Side, Source, View, is_nearer};
-use super::walk::{Turn, WalkSummary};
+use super::walk::{Course, Turn, WalkSummary};
 use crate::challenge::Direction;
 use crate::delta::part::PartPlace;
 use crate::error::Result;
 use crate::format::kinds::Kind;
-use crate::segment::find::Found;
 use crate::token::TokenId;
 
 /// With no more parts than this a walk takes no memory of its own.
@@ -61,12 +60,10 @@ impl View {
     /// [`walk`](Self::walk) where there are parts.
     pub(super) fn walk_layers(
         &self,
-        token: &TokenId,
-        found: Found<'_>,
-        turns: &[Turn],
-        suffixes: &[u16],
+        course: &Course<'_>,
         places: &mut [Place],
     ) -> Result<WalkSummary> {
+        let &Course { token, found, turns, suffixes } = course;
         let mut few: [Range<usize>; 2 * FEW_PARTS] = [const { 0..0 }; 2 * FEW_PARTS];
         let mut many: Vec<Range<usize>> = Vec::new();
         let count = self.parts.len();
@@ -84,14 +81,6 @@ impl View {
             *place = entries;
             below = below.saturating_add(tokens.start);
             through = through.saturating_add(tokens.end);
-        }
-        let mut first = 0;
-        for &(direction, end) in turns {
-            self.base.prefetch_matches(found.position, direction, &suffixes[first..end]);
-            first = end;
-        }
-        for &suffix in suffixes {
-            self.filter.prefetch(suffix, found.position);
         }
         let base = Side::Below.of(found)..Side::Above.of(found);
         let ranks = self.total(base.start, below)..self.total(base.end, through);

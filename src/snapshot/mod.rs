@@ -1,6 +1,7 @@
 //! What a store held at one moment, and all the ways to read it.
 
 mod layers;
+pub(crate) mod many;
 pub(crate) mod range;
 mod runs;
 mod select;

@@ -184,6 +184,21 @@ impl View {
         self.newest(token, found)
     }
 
+    /// Seeks up to `N` tokens in the base at once, and brings near what says whether they are
+    /// anywhere else.
+    #[inline]
+    pub(crate) fn find_all<'a, 't, const N: usize>(
+        &'a self,
+        tokens: impl Iterator<Item = &'t TokenId> + Clone,
+    ) -> Result<[Found<'a>; N]> {
+        let has_parts = !self.parts.is_empty();
+        self.base.find_all(tokens, |token, position| {
+            if has_parts && N > 1 {
+                self.filter.prefetch(token.suffix(), position);
+            }
+        })
+    }
+
     /// The record of a token that was sought in the base.
     #[inline]
     pub(crate) fn newest<'a>(

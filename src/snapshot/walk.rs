@@ -40,11 +40,6 @@ impl Layer {
         suffixes: &[u16],
         mut met: impl FnMut(usize),
     ) -> Result<WalkSummary> {
-        let mut first = 0;
-        for &(direction, end) in turns {
-            self.prefetch_matches(origin.position, direction, &suffixes[first..end]);
-            first = end;
-        }
         let below = 0..origin.position;
         let above = origin.position + usize::from(origin.record.is_some())..self.len();
         let mut summary = WalkSummary::default();
@@ -79,23 +74,92 @@ impl Layer {
     }
 }
 
-impl View {
-    /// Walks from a token, which was sought in the base, and says where the suffixes were
-    /// met, in their order.
+/// The turns of a walk, and all that it seeks.
+pub(super) fn plan(legs: &[Leg<'_>]) -> (Vec<Turn>, Vec<u16>) {
+    let mut suffixes = Vec::new();
+    let mut turns = Vec::with_capacity(legs.len());
+    for leg in legs {
+        suffixes.extend_from_slice(leg.suffixes);
+        turns.push((leg.direction, suffixes.len()));
+    }
+    (turns, suffixes)
+}
+
+/// A walk to be made: from where, and what it seeks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course<'a> {
+    pub(crate) token: &'a TokenId,
+    /// Where the token is in the base.
+    pub(crate) found: Found<'a>,
+    pub(crate) turns: &'a [Turn],
+    pub(crate) suffixes: &'a [u16],
+}
+
+impl Course<'_> {
+    /// Each turn, with the suffixes that it is to meet.
     #[inline]
-    pub(crate) fn walk(
-        &self,
-        token: &TokenId,
-        found: Found<'_>,
-        turns: &[Turn],
-        suffixes: &[u16],
-        places: &mut [Place],
-    ) -> Result<WalkSummary> {
+    fn legs(&self) -> impl Iterator<Item = (Direction, &[u16])> {
+        let mut first = 0;
+        self.turns.iter().map(move |&(direction, end)| {
+            let suffixes = self.suffixes.get(first..end).unwrap_or(&[]);
+            first = end;
+            (direction, suffixes)
+        })
+    }
+}
+
+/// The steps of a walk, in this order: the first two bring near what the next ones read, for
+/// all suffixes at once. Whoever makes many walks takes each step for all of them.
+impl View {
+    /// Brings near what says where in the base the suffixes are, and whether they can be
+    /// anywhere else.
+    #[inline]
+    pub(crate) fn prefetch_tables(&self, course: &Course<'_>) {
+        let position = course.found.position;
+        for (direction, suffixes) in course.legs() {
+            self.base.prefetch_tables(position, direction, suffixes);
+        }
         if !self.parts.is_empty() {
-            return self.walk_layers(token, found, turns, suffixes, places);
+            for &suffix in course.suffixes {
+                self.filter.prefetch(suffix, position);
+            }
+            self.prefetch_rank(position);
+        }
+    }
+
+    /// Brings near where in the base the suffixes are.
+    #[inline]
+    pub(crate) fn prefetch_lists(&self, course: &Course<'_>) {
+        for (direction, suffixes) in course.legs() {
+            self.base.prefetch_lists(course.found.position, direction, suffixes);
+        }
+    }
+
+    /// Reads what a walk met.
+    pub(super) fn read_walk(
+        &self,
+        summary: &WalkSummary,
+        places: &[Place],
+        walk: &mut Walk<(TokenId, BlockTime)>,
+    ) -> Result<()> {
+        let &WalkSummary { steps, wrapped, complete, count } = summary;
+        walk.matches.clear();
+        for &place in places.iter().take(count) {
+            walk.matches
+                .extend(self.record(place)?.map(|record| <(TokenId, BlockTime)>::from(*record)));
+        }
+        (walk.steps, walk.wrapped, walk.complete) = (steps, wrapped, complete);
+        Ok(())
+    }
+
+    /// Walks, and says where the suffixes were met, in their order.
+    #[inline]
+    pub(crate) fn walk(&self, course: &Course<'_>, places: &mut [Place]) -> Result<WalkSummary> {
+        if !self.parts.is_empty() {
+            return self.walk_layers(course, places);
         }
         let mut free = places.iter_mut();
-        self.base.walk(found, turns, suffixes, |position| {
+        self.base.walk(course.found, course.turns, course.suffixes, |position| {
             if let Some(free) = free.next() {
                 *free = Place { source: Source::Base, position };
             }
@@ -129,12 +193,7 @@ impl Snapshot {
     ///
     /// [`Error::Damaged`](crate::Error::Damaged).
     pub fn walk(&self, token: &TokenId, legs: &[Leg<'_>]) -> Result<Walk<(TokenId, BlockTime)>> {
-        let mut suffixes = Vec::new();
-        let mut turns = Vec::with_capacity(legs.len());
-        for leg in legs {
-            suffixes.extend_from_slice(leg.suffixes);
-            turns.push((leg.direction, suffixes.len()));
-        }
+        let (turns, suffixes) = plan(legs);
         self.walk_turns(token, &turns, &suffixes)
     }
 
@@ -145,17 +204,15 @@ impl Snapshot {
         suffixes: &[u16],
     ) -> Result<Walk<(TokenId, BlockTime)>> {
         let view = self.view();
+        let course = Course { token, found: view.base.find(token)?, turns, suffixes };
         let mut places = vec![Place::default(); suffixes.len()];
-        let found = view.base.find(token)?;
-        let summary = view.walk(token, found, turns, suffixes, &mut places)?;
-        places.truncate(summary.count);
-        view.prefetch_records(&places);
-        let mut matches = Vec::with_capacity(places.len());
-        for place in places {
-            matches.extend(view.record(place)?.map(|record| <(TokenId, BlockTime)>::from(*record)));
-        }
-        let WalkSummary { steps, wrapped, complete, .. } = summary;
-        Ok(Walk { matches, steps, wrapped, complete })
+        view.prefetch_tables(&course);
+        view.prefetch_lists(&course);
+        let summary = view.walk(&course, &mut places)?;
+        view.prefetch_records(&places[..summary.count]);
+        let mut walk = Walk::default();
+        view.read_walk(&summary, &places, &mut walk)?;
+        Ok(walk)
     }
 
     /// The walk of a signature: five matches up, five down.
