@@ -87,20 +87,14 @@ impl<'a> Block<'a> {
         suffixes.len()
     }
 
-    /// Asks for the table entry of a suffix to be brought near.
-    #[inline]
-    pub(crate) fn prefetch_table(self, suffix: u16) {
-        prefetch(self.table, usize::from(suffix));
-    }
-
     /// Asks for that part of the list of a suffix to be brought near in which a search
     /// for a position near `near` will look.
     #[inline]
     pub(crate) fn prefetch_list(self, near: usize, suffix: u16) {
         let list = self.list(suffix);
         let guess = guess(list, near);
-        prefetch(list, guess.saturating_sub(PREFETCH_REACH));
-        prefetch(list, (guess + PREFETCH_REACH).min(list.len().wrapping_sub(1)));
+        prefetch(list, guess.wrapping_sub(PREFETCH_REACH));
+        prefetch(list, guess + PREFETCH_REACH);
     }
 
     /// All positions in the order of their lists, with the suffix of each, for
@@ -123,19 +117,22 @@ fn guess(list: &[Number], position: usize) -> usize {
 /// Number of entries of a list below a position.
 #[inline]
 fn count_below(list: &[Number], position: usize) -> usize {
-    let guess = guess(list, position);
-    count_below_near(list, guess, position).unwrap_or_else(|| {
-        let is_below = |index| list.get(index).is_some_and(|entry| value(*entry) < position);
-        gallop(list.len(), guess, is_below)
-    })
+    count_below_near(list, position).unwrap_or_else(|| count_below_any(list, position))
 }
 
-/// Number of entries below a position, if the window of entries around a guess shows it. In
+/// Number of entries below a position, in a list of any length.
+fn count_below_any(list: &[Number], position: usize) -> usize {
+    let is_below = |index| list.get(index).is_some_and(|entry| value(*entry) < position);
+    gallop(list.len(), guess(list, position), is_below)
+}
+
+/// Number of entries below a position, if the entries around the guess show it. In
 /// a list of 32 random positions, where one stands is hardly ever more than 8 places from
 /// where it should.
 #[inline]
-fn count_below_near(list: &[Number], guess: usize, position: usize) -> Option<usize> {
-    let start = guess.saturating_sub(WINDOW / 2).min(list.len().checked_sub(WINDOW)?);
+fn count_below_near(list: &[Number], position: usize) -> Option<usize> {
+    let start =
+        guess(list, position).saturating_sub(WINDOW / 2).min(list.len().checked_sub(WINDOW)?);
     let window: &[Number; WINDOW] = list.get(start..)?.first_chunk()?;
     let below = simd::count_below(window, position.min(BLOCK_RECORDS) as u16);
     let is_here = (below > 0 || start == 0) & (below < WINDOW || start + WINDOW == list.len());

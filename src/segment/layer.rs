@@ -55,10 +55,14 @@ impl Layer {
     /// The segment that a position is in, if there is one, and where it begins.
     #[inline]
     fn segment_at(&self, position: usize) -> Option<(usize, &Segment<Bytes>)> {
-        let index = match self.segments.len() {
-            0 | 1 => 0,
-            _ => self.starts.partition_point(|&start| start <= position) - 1,
-        };
+        match &self.segments[..] {
+            [segment] => (position < segment.len()).then_some((0, segment)),
+            _ => self.segment_of_many_at(position),
+        }
+    }
+
+    fn segment_of_many_at(&self, position: usize) -> Option<(usize, &Segment<Bytes>)> {
+        let index = self.starts.partition_point(|&start| start <= position).checked_sub(1)?;
         let segment = self.segments.get(index)?;
         let start = self.starts[index];
         (position - start < segment.len()).then_some((start, segment))
@@ -267,16 +271,7 @@ impl Layer {
         Ok(nearest)
     }
 
-    /// Brings near what says where the lists of suffixes begin that a walk from a position
-    /// seeks.
-    #[inline]
-    pub(crate) fn prefetch_tables(&self, position: usize, direction: Direction, suffixes: &[u16]) {
-        if let Some((start, segment)) = self.segment_at(position) {
-            segment.prefetch_tables(position - start, direction, suffixes);
-        }
-    }
-
-    /// Brings near where in these lists the walk will look.
+    /// Brings near what a walk from a position will read first.
     #[inline]
     pub(crate) fn prefetch_lists(&self, position: usize, direction: Direction, suffixes: &[u16]) {
         if let Some((start, segment)) = self.segment_at(position) {

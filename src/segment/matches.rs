@@ -70,67 +70,28 @@ impl<B: AsRef<[u8]>> Segment<B> {
         Ok(count)
     }
 
-    /// Brings near what says where the lists of suffixes begin that a walk from a position
-    /// seeks.
-    #[inline]
-    pub(crate) fn prefetch_tables(&self, position: usize, direction: Direction, suffixes: &[u16]) {
-        self.foresee(position, direction, suffixes, |block, suffix, _| {
-            block.prefetch_table(suffix)
-        });
-    }
-
     /// Brings near what a walk from a position will read to meet these suffixes, all at
     /// once, as the walk itself learns of each place only after the one before: for
     /// each suffix its list in the block where it will be met, if tokens are random.
     #[inline]
     pub(crate) fn prefetch_lists(&self, position: usize, direction: Direction, suffixes: &[u16]) {
-        self.foresee(position, direction, suffixes, |block, suffix, near| {
-            block.prefetch_list(near, suffix);
-        });
-    }
-
-    /// Says of each suffix in which block, and near which position in it, it will be met
-    /// if tokens are random.
-    #[inline]
-    fn foresee<'a>(
-        &'a self,
-        position: usize,
-        direction: Direction,
-        suffixes: &[u16],
-        mut visit: impl FnMut(Block<'a>, u16, usize),
-    ) {
-        let mut rest = suffixes;
         let mut place = position;
-        while !rest.is_empty() {
+        let mut index = usize::MAX;
+        let mut block = None;
+        for &suffix in suffixes {
             // From one match to the next there are as many tokens as suffixes, on average.
             place = match direction {
                 Direction::Up => place + SUFFIXES,
-                Direction::Down => place.saturating_sub(SUFFIXES),
+                Direction::Down if place < SUFFIXES => return,
+                Direction::Down => place - SUFFIXES,
             };
-            let (index, mut near) = (place / BLOCK_RECORDS, place % BLOCK_RECORDS);
-            let places_left = match direction {
-                Direction::Up => (BLOCK_RECORDS - 1 - near) / SUFFIXES,
-                Direction::Down => near / SUFFIXES,
-            };
-            let (here, beyond) = rest.split_at(rest.len().min(places_left + 1));
-            // Unchecked: what is only brought near may be anything.
-            let Some(block) = self.postings_unchecked(index) else { return };
-            for &suffix in here {
-                visit(block, suffix, near);
-                near = match direction {
-                    Direction::Up => near + SUFFIXES,
-                    Direction::Down => near.wrapping_sub(SUFFIXES),
-                };
+            if index != place / BLOCK_RECORDS {
+                index = place / BLOCK_RECORDS;
+                // Unchecked: what is only brought near may be anything.
+                block = self.postings_unchecked(index);
             }
-            if place == 0 {
-                return;
-            }
-            let passed = (here.len() - 1) * SUFFIXES;
-            place = match direction {
-                Direction::Up => place + passed,
-                Direction::Down => place.saturating_sub(passed),
-            };
-            rest = beyond;
+            let Some(block) = block else { return };
+            block.prefetch_list(place % BLOCK_RECORDS, suffix);
         }
     }
 }

@@ -92,8 +92,7 @@ impl Snapshot {
             let (token, found, suffixes) = (&origins[i]?.token, found[i], &suffixes[i]);
             Some(Course { token, found, turns, suffixes })
         });
-        courses.iter().flatten().for_each(|course| view.prefetch_tables(course));
-        courses.iter().flatten().for_each(|course| view.prefetch_lists(course));
+        courses.iter().flatten().for_each(|course| view.prefetch_walk(course));
         let mut places = [[Place::default(); CHUNKS]; N];
         let mut summaries = [WalkSummary::default(); N];
         for (i, course) in courses.iter().enumerate() {

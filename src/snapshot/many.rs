@@ -136,8 +136,7 @@ impl Snapshot {
                 suffixes,
             })
             .collect();
-        courses.iter().for_each(|course| view.prefetch_tables(course));
-        courses.iter().for_each(|course| view.prefetch_lists(course));
+        courses.iter().for_each(|course| view.prefetch_walk(course));
         let mut met = Vec::with_capacity(courses.len());
         for course in &courses {
             let mut places = vec![Place::default(); course.suffixes.len()];

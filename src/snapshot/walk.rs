@@ -108,30 +108,20 @@ impl Course<'_> {
     }
 }
 
-/// The steps of a walk, in this order: the first two bring near what the next ones read, for
-/// all suffixes at once. Whoever makes many walks takes each step for all of them.
 impl View {
-    /// Brings near what says where in the base the suffixes are, and whether they can be
-    /// anywhere else.
+    /// Brings near what a walk will read first, for all suffixes at once. Whoever makes many
+    /// walks does this for all of them before the first is made.
     #[inline]
-    pub(crate) fn prefetch_tables(&self, course: &Course<'_>) {
+    pub(crate) fn prefetch_walk(&self, course: &Course<'_>) {
         let position = course.found.position;
         for (direction, suffixes) in course.legs() {
-            self.base.prefetch_tables(position, direction, suffixes);
+            self.base.prefetch_lists(position, direction, suffixes);
         }
         if !self.parts.is_empty() {
             for &suffix in course.suffixes {
                 self.filter.prefetch(suffix, position);
             }
             self.prefetch_rank(position);
-        }
-    }
-
-    /// Brings near where in the base the suffixes are.
-    #[inline]
-    pub(crate) fn prefetch_lists(&self, course: &Course<'_>) {
-        for (direction, suffixes) in course.legs() {
-            self.base.prefetch_lists(course.found.position, direction, suffixes);
         }
     }
 
@@ -206,8 +196,7 @@ impl Snapshot {
         let view = self.view();
         let course = Course { token, found: view.base.find(token)?, turns, suffixes };
         let mut places = vec![Place::default(); suffixes.len()];
-        view.prefetch_tables(&course);
-        view.prefetch_lists(&course);
+        view.prefetch_walk(&course);
         let summary = view.walk(&course, &mut places)?;
         view.prefetch_records(&places[..summary.count]);
         let mut walk = Walk::default();
