@@ -92,16 +92,22 @@ impl Snapshot {
             let (token, found, suffixes) = (&origins[i]?.token, found[i], &suffixes[i]);
             Some(Course { token, found, turns, suffixes })
         });
-        courses.iter().flatten().for_each(|course| view.prefetch_walk(course));
         let mut places = [[Place::default(); CHUNKS]; N];
         let mut summaries = [WalkSummary::default(); N];
-        for (i, course) in courses.iter().enumerate() {
-            if let Some(course) = course {
+        // Each step some challenges after the one before, so that what it reads has come
+        // meanwhile, and what it asks for comes while others have something to do.
+        let ahead = N / 3;
+        for i in 0..N + 2 * ahead {
+            if let Some(Some(course)) = courses.get(i) {
+                view.prefetch_walk(course);
+            }
+            let i = i.wrapping_sub(ahead);
+            if let Some(Some(course)) = courses.get(i) {
                 summaries[i] = view.walk(course, &mut places[i])?;
                 view.prefetch_records(&places[i]);
             }
-        }
-        for (i, answer) in answers.iter_mut().enumerate().take(N) {
+            let i = i.wrapping_sub(ahead);
+            let Some(answer) = answers.get_mut(i) else { continue };
             *answer = None;
             let (Some(origin), true) = (origins[i], summaries[i].complete) else { continue };
             let WalkSummary { steps, wrapped, .. } = summaries[i];
