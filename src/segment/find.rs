@@ -21,7 +21,7 @@ use crate::token::{Record, TokenId};
 const WINDOW_RECORDS: usize = 4;
 
 /// Where a token is, or would be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Found<'a> {
     /// The number of records with smaller tokens.
     pub position: usize,
@@ -29,17 +29,14 @@ pub struct Found<'a> {
     pub record: Option<&'a Record>,
 }
 
-/// The records that a token can be among, by the directory.
-#[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Bucket {
+/// The records that a token can be among.
+#[derive(Clone, Copy, Default)]
+struct Bucket {
     place: Place,
-    /// The position of the first.
-    pub(crate) start: usize,
+    start: usize,
     end: usize,
 }
 
-/// The steps of a search, each with what brings near what the next one reads: whoever
-/// looks for many tokens takes each step for all of them.
 impl<B: AsRef<[u8]>> Segment<B> {
     /// Finds a token, and its record if it is there.
     ///
@@ -51,39 +48,47 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// [`Error::Damaged`](crate::Error::Damaged).
     #[inline]
     pub fn find(&self, token: &TokenId) -> Result<Found<'_>> {
-        self.find_in(&self.bucket(self.place(token))?, token)
-    }
-
-    /// Where in the directory to look for a token.
-    #[inline]
-    pub(crate) fn place(&self, token: &TokenId) -> Place {
-        self.header.map.place(token)
-    }
-
-    /// Brings near what [`bucket`](Self::bucket) reads.
-    #[inline]
-    pub(crate) fn prefetch_line(&self, place: Place) {
-        prefetch(self.section(SectionId::Directory), place.line * DIRECTORY_LINE_LEN);
-    }
-
-    /// The records that a token can be among.
-    #[inline]
-    pub(crate) fn bucket(&self, place: Place) -> Result<Bucket> {
+        let place = self.header.map.place(token);
         let (start, end) = self.bucket_range(place)?;
-        Ok(Bucket { place, start, end })
+        self.find_in(Bucket { place, start, end }, token)
     }
 
-    /// Brings near what [`find_in`](Self::find_in) reads, unless that is much.
+    /// Finds up to `N` tokens at once: each step is taken for all of them, so that no
+    /// token's accesses to memory wait for another one's. `near` is told about where each
+    /// will be before its record is read.
     #[inline]
-    pub(crate) fn prefetch_bucket(&self, bucket: &Bucket) {
-        let end = bucket.end.min(bucket.start + WINDOW_RECORDS);
-        self.prefetch_records(bucket.start..end);
+    pub(crate) fn find_all<'a, 't, const N: usize>(
+        &'a self,
+        tokens: impl Iterator<Item = &'t TokenId> + Clone,
+        mut near: impl FnMut(&TokenId, usize),
+    ) -> Result<[Found<'a>; N]> {
+        let mut buckets = [Bucket::default(); N];
+        for (bucket, token) in buckets.iter_mut().zip(tokens.clone()) {
+            bucket.place = self.header.map.place(token);
+            if N > 1 {
+                let directory = self.section(SectionId::Directory);
+                prefetch(directory, bucket.place.line * DIRECTORY_LINE_LEN);
+            }
+        }
+        for (bucket, token) in buckets.iter_mut().zip(tokens.clone()) {
+            (bucket.start, bucket.end) = self.bucket_range(bucket.place)?;
+            if N > 1 {
+                let end = bucket.end.min(bucket.start + WINDOW_RECORDS);
+                self.prefetch_records(bucket.start..end);
+            }
+            near(token, bucket.start);
+        }
+        let mut found = [Found::default(); N];
+        for ((found, bucket), token) in found.iter_mut().zip(buckets).zip(tokens) {
+            *found = self.find_in(bucket, token)?;
+        }
+        Ok(found)
     }
 
     /// Finds a token among the records that it can be among.
     #[inline]
-    pub(crate) fn find_in(&self, bucket: &Bucket, token: &TokenId) -> Result<Found<'_>> {
-        let &Bucket { start, end, .. } = bucket;
+    fn find_in(&self, bucket: Bucket, token: &TokenId) -> Result<Found<'_>> {
+        let Bucket { start, end, .. } = bucket;
         if end - start <= WINDOW_RECORDS
             && let Some(window) = self.window(start)
         {
@@ -96,8 +101,8 @@ impl<B: AsRef<[u8]>> Segment<B> {
     }
 
     /// Finds a token in a bucket of any size.
-    fn find_in_many(&self, bucket: &Bucket, token: &TokenId) -> Result<Found<'_>> {
-        let &Bucket { place, start, end } = bucket;
+    fn find_in_many(&self, bucket: Bucket, token: &TokenId) -> Result<Found<'_>> {
+        let Bucket { place, start, end } = bucket;
         let (range, guess) = if end - start <= FENCE_RECORDS {
             (start..end, place.guess(end - start))
         } else {

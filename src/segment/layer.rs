@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::ops::Range;
 
-use super::find::{Bucket, Found};
+use super::find::Found;
 use super::reader::Segment;
 use crate::challenge::Direction;
 use crate::error::{Error, Result};
@@ -90,43 +90,28 @@ impl Layer {
         }
     }
 
-    /// Finds up to `N` tokens at once: none of their accesses to memory waits for another
-    /// token's. `near` is told about where each will be before its record is read.
+    /// Finds up to `N` tokens at once. `near` is told about where each will be before its
+    /// record is read.
     #[inline]
     pub(crate) fn find_all<'a, 't, const N: usize>(
         &'a self,
         tokens: impl Iterator<Item = &'t TokenId> + Clone,
-        mut near: impl FnMut(&TokenId, usize),
+        near: impl FnMut(&TokenId, usize),
     ) -> Result<[Found<'a>; N]> {
-        let mut found = [Found { position: self.len(), record: None }; N];
-        let mut places = [None; N];
-        for (to, token) in places.iter_mut().zip(tokens.clone()) {
-            let index = self.segment_of(token);
-            if let Some(segment) = self.segments.get(index) {
-                let place = segment.place(token);
-                if N > 1 {
-                    segment.prefetch_line(place);
-                }
-                *to = Some((segment, self.starts[index], place));
-            }
+        match &self.segments[..] {
+            [segment] => segment.find_all(tokens, near),
+            // One segment has room for four thousand million records.
+            _ => self.find_each(tokens),
         }
-        let mut buckets = [Bucket::default(); N];
-        for ((bucket, place), token) in buckets.iter_mut().zip(&places).zip(tokens.clone()) {
-            if let Some((segment, start, place)) = *place {
-                *bucket = segment.bucket(place)?;
-                if N > 1 {
-                    segment.prefetch_bucket(bucket);
-                }
-                near(token, start + bucket.start);
-            }
-        }
-        for (((to, bucket), place), token) in
-            found.iter_mut().zip(&buckets).zip(&places).zip(tokens)
-        {
-            if let Some((segment, start, _)) = *place {
-                let found = segment.find_in(bucket, token)?;
-                *to = Found { position: start + found.position, ..found };
-            }
+    }
+
+    fn find_each<'a, 't, const N: usize>(
+        &'a self,
+        tokens: impl Iterator<Item = &'t TokenId>,
+    ) -> Result<[Found<'a>; N]> {
+        let mut found = [Found::default(); N];
+        for (to, token) in found.iter_mut().zip(tokens) {
+            *to = self.find(token)?;
         }
         Ok(found)
     }

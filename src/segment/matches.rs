@@ -9,7 +9,6 @@ use super::reader::Segment;
 use crate::challenge::Direction;
 use crate::error::Result;
 use crate::format::layout::BLOCK_RECORDS;
-use crate::search::postings::Block;
 use crate::token::SUFFIXES;
 
 impl<B: AsRef<[u8]>> Segment<B> {

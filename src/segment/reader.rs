@@ -216,12 +216,14 @@ impl<B: AsRef<[u8]>> Segment<B> {
     /// Brings records near.
     #[inline]
     pub(crate) fn prefetch_records(&self, positions: Range<usize>) {
-        let bytes = positions.start * Record::LEN..positions.end * Record::LEN;
-        let bytes = self.section(SectionId::Records).get(bytes).unwrap_or(&[]);
-        for line in (0..bytes.len()).step_by(CACHE_LINE_LEN) {
-            prefetch(bytes, line);
+        let records = self.section(SectionId::Records);
+        let end = positions.end * Record::LEN;
+        let mut at = positions.start * Record::LEN;
+        while at < end {
+            prefetch(records, at);
+            at += CACHE_LINE_LEN;
         }
-        prefetch(bytes, bytes.len().wrapping_sub(1));
+        prefetch(records, end.wrapping_sub(1));
     }
 
     /// What the entry at a position did to the layers below.
