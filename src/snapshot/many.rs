@@ -151,3 +151,61 @@ impl Snapshot {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn answers_come_in_order_from_however_many_threads() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let mut answers = vec![99; 7];
+        for len in [0, 1, 4, 5, 639, 640, 641, 5_000, 3] {
+            let queries: Vec<usize> = (0..len).collect();
+            let lens = Mutex::new(Vec::new());
+            let answered = pool.install(|| {
+                in_groups(5, &queries, &mut answers, |queries, answers| {
+                    lens.lock().unwrap().push(queries.len());
+                    for (query, answer) in queries.iter().zip(answers) {
+                        *answer = query * query;
+                    }
+                    Ok(())
+                })
+            });
+            answered.unwrap();
+            assert!(answers.iter().copied().eq((0..len).map(|query| query * query)), "{len}");
+            let lens = lens.into_inner().unwrap();
+            assert!(lens.iter().all(|len| *len <= 5) && lens.iter().sum::<usize>() == len);
+        }
+    }
+
+    #[test]
+    fn a_small_batch_stays_in_the_thread_that_asks() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let threads = Mutex::new(HashSet::new());
+        let queries = vec![0; 10 * GROUPS_PER_TASK];
+        let answered = pool.install(|| {
+            in_groups(10, &queries, &mut Vec::<u8>::new(), |_, _| {
+                threads.lock().unwrap().insert(std::thread::current().id());
+                Ok(())
+            })
+        });
+        answered.unwrap();
+        assert_eq!(threads.into_inner().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_first_failure_ends_it() {
+        for len in [10, 10_000] {
+            let queries: Vec<usize> = (0..len).collect();
+            let answered = in_groups(5, &queries, &mut Vec::<u8>::new(), |queries, _| {
+                if queries.contains(&7) { Err(Error::Interrupted) } else { Ok(()) }
+            });
+            assert!(matches!(answered, Err(Error::Interrupted)), "{len}");
+        }
+    }
+}

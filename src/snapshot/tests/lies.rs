@@ -27,6 +27,9 @@ fn read_all(snapshot: &Snapshot, tokens: &[TokenId]) {
     let entries = snapshot.view().base().len() + parts.iter().map(Part::len).sum::<usize>();
     assert!(snapshot.len() <= entries as u64);
     let mut random = Random::new("reads", entries as u64);
+    let _ = snapshot.get_many(tokens, &mut Vec::new());
+    let challenges: Vec<_> = tokens.iter().map(|token| (*token, PeerId([5; 32]))).collect();
+    let _ = snapshot.sign_many(&challenges, &mut Vec::new());
     for token in tokens {
         let _ = snapshot.get(token);
         assert!(snapshot.rank(token).map_or(true, |rank| rank <= snapshot.len()));

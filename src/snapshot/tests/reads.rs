@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::snapshot::Snapshot;
 use crate::testing::oracle::Oracle;
 use crate::testing::random::Random;
-use crate::token::{PeerId, Record, TokenId};
+use crate::token::{BlockTime, PeerId, Record, TokenId};
 
 /// A snapshot, and what it should hold.
 pub(super) struct Reads<'a> {
@@ -83,6 +83,40 @@ impl<'a> Reads<'a> {
                     [random.below(5).min(2) as usize]
             };
             self.check_bounds((end(), end()))?;
+        }
+        self.check_batches(&mut random)
+    }
+
+    /// Batches answer as one call after the other does, in buffers that were used before.
+    fn check_batches(&self, random: &mut Random) -> Result<()> {
+        let Self { snapshot, oracle, places, .. } = self;
+        let (mut values, mut walks) = (vec![Some(BlockTime::default()); 3], Vec::new());
+        let mut signatures = Vec::new();
+        for len in [0, 1, 15, 16, 17, places.len(), 3 * places.len()] {
+            let tokens: Vec<_> = (0..len).map(|_| *random.pick(places)).collect();
+            snapshot.get_many(&tokens, &mut values)?;
+            assert!(values.iter().copied().eq(tokens.iter().map(|token| oracle.get(token))));
+
+            let challenges: Vec<_> =
+                tokens.iter().map(|token| (*token, PeerId(random.bytes()))).collect();
+            snapshot.sign_many(&challenges, &mut signatures)?;
+            let expected = challenges.iter().map(|(token, peer)| oracle.sign(token, peer));
+            assert!(signatures.iter().copied().eq(expected));
+
+            let suffixes: Vec<_> = (0..9).map(|_| random.pick(places).suffix()).collect();
+            let all_legs = [
+                vec![],
+                vec![Leg::up(&suffixes[..4]), Leg::down(&suffixes[2..])],
+                vec![Leg::down(&suffixes), Leg::up(&[u16::MAX])],
+                vec![Leg::up(&suffixes[7..]), Leg::down(&suffixes[..1]), Leg::up(&suffixes[2..5])],
+            ];
+            let origins: Vec<_> =
+                tokens.iter().map(|token| (*token, &random.pick(&all_legs)[..])).collect();
+            snapshot.walk_many(&origins, &mut walks)?;
+            assert_eq!(walks.len(), len);
+            for ((origin, legs), walk) in origins.iter().zip(&walks) {
+                assert_eq!(*walk, oracle.walk(origin, legs), "{origin}");
+            }
         }
         Ok(())
     }
