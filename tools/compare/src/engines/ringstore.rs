@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use ringstore::{Batch, Durability, LoadOptions, Options, Record, Result, Store};
+use ringstore::{
+    Batch, BlockTime, Durability, LoadOptions, Options, PeerId, Record, Result, Signed, Store,
+    TokenId,
+};
 
 use super::{Database, Durable, Engine, Needs, Order, Reader};
 
@@ -40,6 +43,20 @@ impl Database for Store {
     fn warm_up(&self) -> Result<()> {
         let report = self.verify(&|_| ControlFlow::Continue(()))?;
         report.damages.into_iter().next().map_or(Ok(()), |damage| Err(damage.into()))
+    }
+
+    fn get_many(&self, tokens: &[TokenId], found: &mut Vec<Option<BlockTime>>) -> Result<()> {
+        self.snapshot().get_many(tokens, found)
+    }
+
+    fn sign_many(
+        &self,
+        tokens: &[TokenId],
+        peer: &PeerId,
+        signed: &mut Vec<Option<Signed>>,
+    ) -> Result<()> {
+        let challenges: Vec<_> = tokens.iter().map(|token| (*token, *peer)).collect();
+        self.snapshot().sign_many(&challenges, signed)
     }
 
     fn reader(&self) -> Result<Option<Reader<'_>>> {
