@@ -148,5 +148,7 @@ fn each_file(directory: &Path, each: impl Fn(&Path)) {
     let entries = fs::read_dir(directory).expect("a directory");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a name").path()).collect();
     paths.sort();
-    paths.iter().for_each(|path| each(path));
+    for path in paths {
+        each(&path);
+    }
 }

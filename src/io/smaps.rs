@@ -1,8 +1,8 @@
 //! What the kernel says of this process's memory.
 //!
 //! `/proc/self/smaps` tells of each area of addresses how much of it is in memory, and in
-//! pages of which size. Telling takes the kernel a look at every page table there is:
-//! milliseconds for many gigabytes.
+//! pages of which size. Telling takes the kernel a look at every page: ten milliseconds for
+//! a gigabyte in small ones.
 
 use std::fs;
 use std::ops::Range;
@@ -94,6 +94,13 @@ Rss:                   4 kB
 VmFlags: rd ex lo
 ";
 
+    const START: usize = 0x7f00_0000_0000;
+
+    /// So many mebibytes from here to there.
+    fn mebibytes(from: usize, to: usize) -> Range<usize> {
+        START + (from << 20)..START + (to << 20)
+    }
+
     fn told(ranges: &[Range<usize>]) -> (u64, u64, u64) {
         let Resident { bytes, huge_bytes, locked_bytes } = resident_of(SMAPS, ranges);
         (bytes >> 10, huge_bytes >> 10, locked_bytes >> 10)
@@ -101,25 +108,22 @@ VmFlags: rd ex lo
 
     #[test]
     fn areas_count_that_are_asked_for() {
-        let start = 0x7f00_0000_0000;
         assert_eq!(told(&[]), (0, 0, 0));
-        assert_eq!(told(&[start..start + (4 << 20)]), (3_000, 2_048, 3_000));
-        let ranges = [start..start + (4 << 20), start + (4 << 20)..start + (12 << 20)];
-        assert_eq!(told(&ranges), (11_192, 10_240, 3_000));
-        assert_eq!(told(&[0..start]), (0, 0, 0));
+        assert_eq!(told(&[mebibytes(0, 4)]), (3_000, 2_048, 3_000));
+        assert_eq!(told(&[mebibytes(0, 4), mebibytes(4, 12)]), (11_192, 10_240, 3_000));
+        assert_eq!(told(&[mebibytes(20, 30)]), (0, 0, 0));
     }
 
     #[test]
     fn no_more_counts_than_was_asked_for() {
         // An area of which only a part is ours.
-        let start = 0x7f00_0040_0000;
-        assert_eq!(told(&[start + (1 << 20)..start + (2 << 20)]), (1_024, 1_024, 0));
-        assert_eq!(told(&[start..start + 1, start + (2 << 20)..start + (3 << 20)]).0, 1_024);
+        assert_eq!(told(&[mebibytes(5, 6)]), (1_024, 1_024, 0));
+        assert_eq!(told(&[mebibytes(4, 5), mebibytes(6, 7)]), (2_048, 2_048, 0));
     }
 
     #[test]
     fn text_that_is_none_of_it_counts_nothing() {
-        let resident = resident_of("a-b\nx-y z\nRss: 5 kB\n-\n:\n", &[0..usize::MAX]);
+        let resident = resident_of("x-y z\na-b\na-\nRss: 5 kB\n-\n:\n", &[mebibytes(0, 1)]);
         assert_eq!(resident, Resident::default());
     }
 }

@@ -10,6 +10,7 @@ use crate::io::map::Bytes;
 use crate::io::residency::{addresses, prefault};
 use crate::io::smaps::resident;
 use crate::progress::{OnProgress, Phase, Progress};
+use crate::segment::reader::Segment;
 
 /// How much of a store's segment files is in memory, as this process sees it. What the system
 /// does not tell is `None`.
@@ -34,14 +35,14 @@ impl Store {
     /// How much of the segment files is in memory, in which form: what became of the
     /// [`Residency`](crate::Residency) that was asked for.
     ///
-    /// Takes milliseconds for each ten gigabytes that this process has in memory, of the store
-    /// or not, as the kernel looks through all of them.
+    /// Takes about ten milliseconds for each gigabyte that this process has in memory in small
+    /// pages, of the store or not, as the kernel looks at every one.
     pub fn residency(&self) -> ResidencyReport {
         let snapshot = self.snapshot();
         let segments = || snapshot.view().layers().flat_map(|layer| layer.segments());
         let bytes_of = |is_it: fn(&Bytes) -> bool| -> u64 {
             let of_kind = segments().filter(|segment| is_it(segment.map()));
-            of_kind.map(|segment| segment.file_len()).sum()
+            of_kind.map(Segment::file_len).sum()
         };
         let (mapped_bytes, copied_bytes) = (bytes_of(Bytes::is_file), bytes_of(Bytes::is_copy));
         let addresses: Vec<_> = segments().map(|segment| addresses(segment.map())).collect();
