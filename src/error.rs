@@ -113,6 +113,25 @@ pub enum Error {
         reason: &'static str,
     },
 
+    /// The system does not let the process lock so much memory as
+    /// [`Residency::Locked`](crate::Residency::Locked) takes.
+    #[error(
+        "cannot lock {needed} bytes of {} in memory: {source}; this process may lock {} in all: \
+         raise that with `ulimit -l` or LimitMEMLOCK, or open the store without locking it",
+        path.display(), limit.map_or("any number".into(), |bytes| format!("{bytes} bytes"))
+    )]
+    MemoryLock {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of it.
+        needed: u64,
+        /// What the process may lock, in bytes, of all files together; `None` if there is no
+        /// limit.
+        limit: Option<u64>,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+
     /// Input that is no record.
     #[error("{source_name}, {unit} {number}: {reason}", unit = if *.text { "line" } else { "record" })]
     BadInput {

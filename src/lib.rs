@@ -78,7 +78,7 @@ pub use challenge::{
 pub use error::{Damage, Error, InvalidSignature, Result};
 pub use format::kinds::Kind;
 pub use load::options::{LoadOptions, LoadReport};
-pub use options::{Durability, Options, Verification};
+pub use options::{Durability, Options, Residency, Verification};
 pub use progress::{OnProgress, Phase, Progress};
 pub use recover::Recovery;
 pub use salvage::report::{Loss, LossReason, SalvageReport};
@@ -91,6 +91,7 @@ pub use store::Store;
 pub use store::checkpoint::Checkpoint;
 pub use store::expire::Expired;
 pub use store::monitor::{Background, Written};
+pub use store::residency::ResidencyReport;
 pub use store::stat::{LayerStat, Stat};
 pub use store::verify::VerifyReport;
 pub use token::{BlockId, BlockTime, InvalidId, PeerId, Record, SUFFIX_BITS, SUFFIXES, TokenId};

@@ -1,5 +1,7 @@
 //! How to open a store.
 
+use std::fmt;
+
 /// When the checksums of a file's chunks are compared with its bytes.
 ///
 /// At every level, opening a store checks the manifest with its checksum, and of each
@@ -35,6 +37,69 @@ pub enum Verification {
     Never,
 }
 
+/// How segment files are kept in memory.
+///
+/// They are mapped in any case, and what of them is in memory is in the system's cache, for
+/// every process that reads them, and costs this one nothing of its own, unless it has a
+/// copy.
+///
+/// | | what it does | what it costs | what it needs |
+/// |---|---|---|---|
+/// | `Mapped` | a page is read from disk when it is needed and not cached | the first read of each page waits for the disk, or, if it is cached, for about a microsecond | nothing |
+/// | `Prefault` | opening reads all files on all cores and enters every page, so that no read waits for either until the system takes memory away | opening takes as long as reading the files; a few milliseconds a gigabyte if they are cached | memory for all of it, or it is for nothing |
+/// | `Locked` | the same, and the system never takes it away | the same; that memory is there for nothing else | the right to lock so much: `ulimit -l`, in a service `LimitMEMLOCK`, or the capability `CAP_IPC_LOCK` |
+/// | `HugePages` | the same as `Prefault`, in pages of 2 MiB: those of the cache where it has the file in such, or else in a copy of the process's own | as `Prefault`; for a copy also copying, and as many bytes of memory as the file has | memory for the copy; without it the file is only mapped, and a warning says so |
+///
+/// Random reads of a large store are faster in huge pages, as their addresses are translated
+/// sooner. Linux may give them for files in any mode, and does if it was asked for them when
+/// it read the file: in each mode it is, for files of no more than half of the memory. A file
+/// that the store itself just wrote has them; one that was in the cache before, read or copied
+/// by something else, may have none. There are none for files smaller than 2 MiB; and where
+/// the file system caches no large pieces, in copies only.
+///
+/// The same is done with files that flushes, compactions, loads and a
+/// [refresh](crate::Store::refresh) bring, before anybody reads them. While one is made of
+/// others, both are in memory: for locks and copies there has to be room for the store twice.
+///
+/// If the system refuses to lock, opening fails with
+/// [`Error::MemoryLock`](crate::Error::MemoryLock), and so it does, with
+/// [`Error::Io`](crate::Error::Io), if a file cannot be read. What comes after opening is then
+/// only mapped, with a warning in the log, as a store that goes on is worth more; what was
+/// obtained is told by [`residency`](crate::Store::residency).
+///
+/// A medium that fails under a map ends the process when the page is read. `Prefault`,
+/// `Locked` and `HugePages` find out when they open the file, and say so; a copy does not
+/// need the file any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Residency {
+    /// As far as it is read, and as long as there is room.
+    #[default]
+    Mapped,
+    /// All of it, from the beginning, as long as there is room.
+    Prefault,
+    /// All of it, from the beginning, always.
+    Locked,
+    /// All of it, from the beginning, in huge pages, if need be in a copy.
+    HugePages,
+}
+
+impl Residency {
+    /// Every one, the default first.
+    pub const ALL: [Self; 4] = [Self::Mapped, Self::Prefault, Self::Locked, Self::HugePages];
+}
+
+impl fmt::Display for Residency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Mapped => "mapped",
+            Self::Prefault => "prefault",
+            Self::Locked => "locked",
+            Self::HugePages => "huge-pages",
+        })
+    }
+}
+
 /// When a commit is acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
@@ -48,7 +113,8 @@ pub enum Durability {
 }
 
 /// Options for opening a store. One that is opened for reading heeds only
-/// [`verification`](Self::verification), as whoever writes it sees to the rest.
+/// [`verification`](Self::verification) and [`residency`](Self::residency), as whoever
+/// writes it sees to the rest.
 ///
 /// ```
 /// use ringstore::{Durability, Options, Verification};
@@ -59,6 +125,7 @@ pub enum Durability {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     pub(crate) verification: Verification,
+    pub(crate) residency: Residency,
     pub(crate) durability: Durability,
     pub(crate) log_bytes: u64,
     pub(crate) delta_entries: usize,
@@ -71,6 +138,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             verification: Verification::default(),
+            residency: Residency::default(),
             durability: Durability::default(),
             log_bytes: Self::LOG_BYTES,
             delta_entries: Self::DELTA_ENTRIES,
@@ -99,6 +167,13 @@ impl Options {
     #[must_use]
     pub fn verification(mut self, verification: Verification) -> Self {
         self.verification = verification;
+        self
+    }
+
+    /// Sets how segment files are kept in memory.
+    #[must_use]
+    pub fn residency(mut self, residency: Residency) -> Self {
+        self.residency = residency;
         self
     }
 

@@ -24,6 +24,8 @@ pub enum Phase {
     Verifying,
     /// Copying files; counted in bytes.
     Copying,
+    /// Bringing files into memory; counted in bytes.
+    Prefaulting,
     /// Looking for tokens that are too old, and removing them; counted in tokens.
     Expiring,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Phase {
             Self::Syncing => "syncing",
             Self::Verifying => "verifying",
             Self::Copying => "copying",
+            Self::Prefaulting => "prefaulting",
             Self::Expiring => "expiring",
         })
     }

@@ -7,16 +7,34 @@
 //! change from one read to the next. Every byte that is read is taken for what it is
 //! at that moment and bounds-checked, so that no change to a file can lead to a
 //! memory access outside of the map.
+//!
+//! A read from a place that was not read before waits for two accesses to memory where
+//! pages are small, as the address has to be translated first. So maps begin where huge
+//! pages can, and the kernel is asked for these. Most file systems of Linux see to the
+//! former; others, such as overlays, map a file anywhere.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut, MmapOptions};
+
+use super::available;
+
+/// Bytes of a huge page, where processors have those.
+pub(crate) const HUGE_PAGE_LEN: usize = 2 << 20;
+
+/// The smallest page there is.
+const PAGE_LEN: usize = 4096;
 
 /// Bytes that stay where they are: a mapped file, or a buffer.
 #[derive(Debug)]
 pub(crate) enum Bytes {
     Mapped(Mmap),
+    /// A file, mapped into a part of memory that was set aside.
+    Within(Mmap, Range<usize>),
+    /// What was in a file, in memory of our own.
+    Copied(Mmap),
     Owned(Vec<u8>),
 }
 
@@ -28,16 +46,175 @@ impl Bytes {
         // store, and kept by the store itself: segment files are made read-only, and
         // never written or cut once they have a name.
         let map = unsafe { Mmap::map(file) }?;
-        Ok(Self::Mapped(map))
+        let len = map.len();
+        let is_aligned = map.as_ptr().addr().is_multiple_of(HUGE_PAGE_LEN);
+        let bytes = if len < HUGE_PAGE_LEN || is_aligned {
+            Self::Mapped(map)
+        } else {
+            map_aligned(file, len).unwrap_or(Self::Mapped(map))
+        };
+        // The kernel then reads as much as a huge page whenever a page is missing, which is
+        // good where all of it stays in memory, and where not would read much for nothing.
+        if len >= HUGE_PAGE_LEN && available::memory_bytes().is_none_or(|all| len as u64 <= all / 2)
+        {
+            bytes.ask_for_huge_pages();
+        }
+        Ok(bytes)
     }
+
+    /// Memory of our own for so many bytes, in huge pages if there are any, to be filled by
+    /// `fill`.
+    pub(crate) fn copy(
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let mut map = MmapMut::map_anon(len)?;
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        fill(&mut map)?;
+        map.make_read_only().map(Self::Copied)
+    }
+
+    /// The map, and the part of it that is the file. `None` for what is no map.
+    fn mapped(&self) -> Option<(&Mmap, usize)> {
+        match self {
+            Self::Mapped(map) | Self::Copied(map) => Some((map, 0)),
+            Self::Within(map, part) => Some((map, part.start)),
+            Self::Owned(_) => None,
+        }
+    }
+
+    /// Whether this is a file that is mapped.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Self::Mapped(_) | Self::Within(..))
+    }
+
+    /// Whether this is a copy of a file.
+    pub(crate) fn is_copy(&self) -> bool {
+        matches!(self, Self::Copied(_))
+    }
+
+    fn ask_for_huge_pages(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some((map, start)) = self.mapped() {
+            // A kernel without them says so, and nothing is lost.
+            let _ = map.advise_range(memmap2::Advice::HugePage, start, self.as_ref().len());
+        }
+    }
+
+    /// Brings a part of a map into memory, if it is not there, and enters its pages, so that
+    /// reading it will not have to wait for either.
+    pub(crate) fn populate(&self, part: Range<usize>) -> io::Result<()> {
+        let Some((map, start)) = self.mapped() else { return Ok(()) };
+        let part = part.start.min(self.as_ref().len())..part.end.min(self.as_ref().len());
+        match populate(map, start + part.start..start + part.end) {
+            Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
+                Err(io::Error::other("the medium failed, or the file was cut"))
+            }
+            // A kernel that does not know how: each page is read once.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                for page in self.as_ref()[part].chunks(PAGE_LEN) {
+                    std::hint::black_box(page[0]);
+                }
+                Ok(())
+            }
+            populated => populated,
+        }
+    }
+
+    /// Keeps a map in memory, whatever else memory is needed for.
+    pub(crate) fn lock(&self) -> io::Result<()> {
+        self.mapped().map_or(Ok(()), |(map, _)| map.lock())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn populate(map: &Mmap, part: Range<usize>) -> io::Result<()> {
+    map.advise_range(memmap2::Advice::PopulateRead, part.start, part.len())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn populate(_: &Mmap, _: Range<usize>) -> io::Result<()> {
+    Err(io::ErrorKind::InvalidInput.into())
+}
+
+/// Maps a file where a huge page can begin.
+fn map_aligned(file: &File, len: usize) -> io::Result<Bytes> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+
+    // Sets addresses aside, without any memory behind them.
+    let aside = MmapOptions::new().len(len + HUGE_PAGE_LEN).no_reserve_swap().map_anon()?;
+    let start = aside.as_ptr().align_offset(HUGE_PAGE_LEN);
+    let part = start..start + len;
+    let address = aside.as_ptr().wrapping_add(start).cast_mut().cast();
+    let flags = MapFlags::SHARED | MapFlags::FIXED;
+    #[expect(unsafe_code, reason = "a file is mapped at a given address")]
+    // SAFETY: all of the map, rounded up to a page, lies in what was just set aside, which
+    // nobody else knows of; what drops that drops this. As to the file, see `Bytes::map`.
+    unsafe { mmap(address, len, ProtFlags::READ, flags, file, 0) }?;
+    Ok(Bytes::Within(aside.make_read_only()?, part))
 }
 
 impl AsRef<[u8]> for Bytes {
     #[inline]
     fn as_ref(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(map) | Self::Copied(map) => map,
+            Self::Within(map, part) => &map[part.clone()],
             Self::Owned(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn what_is_mapped_into_memory_set_aside_is_the_file() {
+        for len in [1, PAGE_LEN, HUGE_PAGE_LEN - 1, HUGE_PAGE_LEN + 1, 3 * HUGE_PAGE_LEN] {
+            let mut file = tempfile::tempfile().unwrap();
+            let contents: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            file.write_all(&contents).unwrap();
+            let bytes = map_aligned(&file, len).unwrap();
+            assert!(bytes.as_ref().as_ptr().addr().is_multiple_of(HUGE_PAGE_LEN));
+            assert_eq!(bytes.as_ref(), contents);
+            bytes.populate(len / 2..len).unwrap();
+            assert!(bytes.is_file() && !bytes.is_copy());
+        }
+    }
+
+    #[test]
+    fn every_map_begins_where_a_huge_page_can() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![7; HUGE_PAGE_LEN]).unwrap();
+        let maps: Vec<_> = (0..5).map(|_| Bytes::map(&file).unwrap()).collect();
+        for bytes in &maps {
+            assert!(bytes.as_ref().as_ptr().addr().is_multiple_of(HUGE_PAGE_LEN));
+        }
+    }
+
+    #[test]
+    fn a_part_beyond_the_end_is_nothing_to_wait_for() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 5_000]).unwrap();
+        let bytes = Bytes::map(&file).unwrap();
+        bytes.populate(0..usize::MAX).unwrap();
+        bytes.populate(5_000..6_000).unwrap();
+        Bytes::Owned(vec![1; 10]).populate(0..10).unwrap();
+    }
+
+    #[test]
+    fn what_was_cut_is_an_error_and_no_end_of_the_process() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 3 * PAGE_LEN]).unwrap();
+        let bytes = Bytes::map(&file).unwrap();
+        file.set_len(PAGE_LEN as u64).unwrap();
+        bytes.populate(0..PAGE_LEN).unwrap();
+        if cfg!(target_os = "linux") {
+            assert!(bytes.populate(0..3 * PAGE_LEN).is_err());
         }
     }
 }

@@ -4,10 +4,13 @@
 //! files in it, so that what is written in which order can be watched, failed and
 //! cut short by an implementation that is no real disk.
 
+pub(crate) mod available;
 pub(crate) mod disk;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod random;
+pub(crate) mod residency;
+pub(crate) mod smaps;
 pub(crate) mod unfinished;
 #[cfg(test)]
 pub(crate) mod watched;

@@ -25,6 +25,13 @@ pub(crate) struct Layer {
     tokens_before: Vec<i64>,
 }
 
+impl Segment<Bytes> {
+    /// What the segment is read from.
+    pub(crate) fn map(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
 impl Layer {
     /// A layer of segments in order.
     pub(crate) fn new(segments: Vec<Segment<Bytes>>) -> Self {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::directory::{create_directory, lock, refuse_occupied};
-use super::layers::{open_layers, open_segment};
+use super::layers::{Opening, open_layers, open_segment};
 use super::{Access, Store};
 use crate::compact::pace::Pace;
 use crate::compact::policy::LAYERS_MAX;
@@ -29,7 +29,6 @@ use crate::io::map::Bytes;
 use crate::io::random::random_bytes;
 use crate::io::unfinished::Unfinished;
 use crate::manifest;
-use crate::options::Verification;
 use crate::progress::{OnProgress, Phase, Progress};
 use crate::segment::builder::SegmentIds;
 use crate::segment::layer::Layer;
@@ -181,7 +180,7 @@ impl<'a> Making<'a> {
             if self.disk.link(segment.path(), &name).is_err() {
                 return false;
             }
-            let opened = open_segment(self.disk, &segment.entry(), Verification::FirstTouch);
+            let opened = open_segment(self.disk, &segment.entry(), Opening::to_check());
             if opened.is_err() {
                 let _ = self.disk.unlink(&name);
             }
@@ -221,7 +220,7 @@ impl<'a> Making<'a> {
         };
         manifest::sync_names(self.disk)?;
         // These are what the manifest means.
-        open_layers(self.disk, &contents, Verification::FirstTouch, &[])?;
+        open_layers(self.disk, &contents, Opening::to_check(), &[])?;
         manifest::replace(self.disk, &contents)?;
         Ok(Checkpoint { tokens: self.view.len(), linked_bytes, copied_bytes, written_bytes })
     }

@@ -9,15 +9,53 @@ use crate::format::names::segment_name;
 use crate::format::segment::header_checksum;
 use crate::io::Disk;
 use crate::io::map::Bytes;
-use crate::options::Verification;
+use crate::io::residency::bring_in;
+use crate::options::{Options, Residency, Verification};
+use crate::report;
 use crate::segment::layer::Layer;
 use crate::segment::reader::Segment;
+
+/// How segments are opened.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    verification: Verification,
+    residency: Residency,
+    /// Whether what cannot be brought into memory as asked is only mapped.
+    is_lenient: bool,
+}
+
+impl Opening {
+    /// To be read as options say.
+    pub(super) fn new(options: &Options) -> Self {
+        let Options { verification, residency, .. } = *options;
+        Self { verification, residency, is_lenient: false }
+    }
+
+    /// To be looked at.
+    pub(super) fn to_check() -> Self {
+        Self::new(&Options::new())
+    }
+
+    /// The same for what comes to a store that is in use.
+    pub(super) fn later(self) -> Self {
+        Self { is_lenient: true, ..self }
+    }
+
+    /// The same for what was just written, and need not be read at once to be checked.
+    pub(super) fn written(self) -> Self {
+        let verification = match self.verification {
+            Verification::OnOpen => Verification::FirstTouch,
+            other => other,
+        };
+        Self { verification, ..self.later() }
+    }
+}
 
 /// Opens all layers that the manifest names, newest first, but for those that are open.
 pub(super) fn open_layers(
     disk: &dyn Disk,
     contents: &ManifestContents,
-    verification: Verification,
+    opening: Opening,
     open: &[Arc<Layer>],
 ) -> Result<Vec<Arc<Layer>>> {
     let mut bottom = contents.layers.last().into_iter().flatten();
@@ -37,7 +75,7 @@ pub(super) fn open_layers(
         if let Some(layer) = open.iter().find(is_it) {
             return Ok(Arc::clone(layer));
         }
-        let segments = entries.iter().map(|entry| open_segment(disk, entry, verification));
+        let segments = entries.iter().map(|entry| open_segment(disk, entry, opening));
         Ok(Arc::new(Layer::new(segments.collect::<Result<_>>()?)))
     };
     contents.layers.iter().map(layer).collect()
@@ -47,7 +85,7 @@ pub(super) fn open_layers(
 pub(super) fn open_segment(
     disk: &dyn Disk,
     entry: &SegmentEntry,
-    verification: Verification,
+    opening: Opening,
 ) -> Result<Segment<Bytes>> {
     let name = segment_name(entry.segment_id);
     let path = disk.path_of(&name);
@@ -75,14 +113,22 @@ pub(super) fn open_segment(
     let bytes = file.map().map_err(Error::io("map", &path))?;
     if header_checksum(bytes.as_ref()) != Some(entry.header_checksum) {
         // Whatever else is wrong with it, a file of another making is said to be that.
-        Segment::open(bytes, &path, verification)?;
+        Segment::open(bytes, &path, opening.verification)?;
         return Err(damaged(
             "segment",
             "the file that the manifest names".into(),
             "another one".into(),
         ));
     }
-    let segment = Segment::open(bytes, &path, verification)?;
+    let copy = match bring_in(&bytes, file.as_ref(), &path, opening.residency) {
+        Err(error) if opening.is_lenient => {
+            report::warn(format_args!("{error}; it is only mapped"));
+            None
+        }
+        brought_in => brought_in?,
+    };
+    let bytes = copy.unwrap_or(bytes);
+    let segment = Segment::open(bytes, &path, opening.verification)?;
     if segment.entry() != *entry {
         return Err(damaged("segment", format!("{entry:?}"), format!("{:?}", segment.entry())));
     }

@@ -30,6 +30,7 @@ mod published;
 mod reader;
 #[cfg(test)]
 mod refreshes;
+pub(crate) mod residency;
 mod resolve;
 pub(crate) mod stat;
 #[cfg(test)]
@@ -41,7 +42,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::directory::{create_directory, lock, refuse_occupied};
-use self::layers::open_layers;
+use self::layers::{Opening, open_layers};
 use self::monitor::Monitor;
 use self::published::Published;
 use self::reader::Reader;
@@ -249,7 +250,7 @@ impl Store {
         let disk: Arc<dyn Disk> = Arc::new(disk);
         let monitor = Arc::new(Monitor::default());
         let (reader, recovery) =
-            Reader::open(disk.as_ref(), options.verification, Arc::clone(&monitor))?;
+            Reader::open(disk.as_ref(), Opening::new(options), Arc::clone(&monitor))?;
         let (options, published) = (options.clone(), Arc::clone(reader.published()));
         let access = Access::Read(Box::new(reader));
         let inner = Inner { disk, options, published, access, monitor, recovery };
@@ -264,7 +265,7 @@ impl Store {
     ) -> Result<Self> {
         manifest::refuse_foreign(disk.as_ref(), &contents)?;
         refuse_older(disk.as_ref(), &contents)?;
-        let layers = open_layers(disk.as_ref(), &contents, options.verification, &[])?;
+        let layers = open_layers(disk.as_ref(), &contents, Opening::new(options), &[])?;
         let replayed = replay(disk.as_ref(), &contents, Layers::new(layers)?)?;
         let recovery = replayed.recovery;
         if recovery.cut_bytes > 0 {

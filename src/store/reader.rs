@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, PoisonError};
 
-use super::layers::open_layers;
+use super::layers::{Opening, open_layers};
 use super::monitor::Monitor;
 use super::published::Published;
 use super::writer::merged_and_frozen;
@@ -21,14 +21,13 @@ use crate::io::Disk;
 use crate::log::read::FramePlace;
 use crate::log::tail::{LogTail, TailEnd};
 use crate::manifest;
-use crate::options::Verification;
 use crate::recover::{Recovery, Replayed, refuse_older, replay, replay_frame};
 use crate::snapshot::view::View;
 use crate::sync::Mutex;
 
 /// What a reader has read.
 pub(super) struct Reader {
-    verification: Verification,
+    opening: Opening,
     published: Arc<Published>,
     monitor: Arc<Monitor>,
     state: Mutex<State>,
@@ -54,14 +53,14 @@ struct Read {
 impl Reader {
     pub(super) fn open(
         disk: &dyn Disk,
-        verification: Verification,
+        opening: Opening,
         monitor: Arc<Monitor>,
     ) -> Result<(Self, Recovery)> {
-        let read = read_all(disk, verification, None, &Layers::new(Vec::new())?)?;
+        let read = read_all(disk, opening, None, &Layers::new(Vec::new())?)?;
         monitor.set_logs(&read.state.contents.logs);
         let published = Arc::new(Published::new(read.view));
         let state = Mutex::new(read.state);
-        Ok((Self { verification, published, monitor, state }, read.recovery))
+        Ok((Self { opening, published, monitor, state }, read.recovery))
     }
 
     pub(super) fn store_id(&self) -> StoreIdBytes {
@@ -91,7 +90,8 @@ impl Reader {
                 Err(error) => return Err(error),
             }
         }
-        let read = read_all(disk, self.verification, Some(&state.contents), state.delta.layers())?;
+        let read =
+            read_all(disk, self.opening.later(), Some(&state.contents), state.delta.layers())?;
         self.monitor.set_logs(&read.state.contents.logs);
         self.monitor.retire(state.delta.layers().all(), read.state.delta.layers().all());
         let is_new = read.state.contents != state.contents || read.state.shown != state.shown;
@@ -148,7 +148,7 @@ impl State {
 /// become of what was shown.
 fn read_all(
     disk: &dyn Disk,
-    verification: Verification,
+    opening: Opening,
     shown: Option<&ManifestContents>,
     known: &Layers,
 ) -> Result<Read> {
@@ -159,7 +159,7 @@ fn read_all(
         }
         manifest::refuse_foreign(disk, &contents)?;
         refuse_older(disk, &contents)?;
-        let layers = open_layers(disk, &contents, verification, &open.borrow())?;
+        let layers = open_layers(disk, &contents, opening, &open.borrow())?;
         // Should the logs be gone by now, they need not be opened, and checked, once more.
         open.borrow_mut().clone_from(&layers);
         let replayed = replay(disk, &contents, known.changed_to(layers)?)?;

@@ -25,7 +25,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use self::gathers::Gathers;
 use self::waiting::{Reached, Waiting};
-use super::layers::open_segment;
+use super::layers::{Opening, open_segment};
 use super::monitor::Monitor;
 use super::published::Published;
 use super::resolve::{Resolved, look_below, resolve};
@@ -36,7 +36,7 @@ use crate::format::log::{FRAME_HEADER_LEN, frame_len};
 use crate::format::manifest::{ManifestContents, SegmentEntry};
 use crate::io::Disk;
 use crate::log::write::Log;
-use crate::options::{Durability, Options, Verification};
+use crate::options::{Durability, Options};
 use crate::recover::Replayed;
 use crate::report;
 use crate::segment::layer::Layer;
@@ -54,7 +54,7 @@ pub(super) struct Writer {
     log_room: u64,
     /// Entries of the delta at the most, but for what a single commit adds.
     delta_entries: usize,
-    verification: Verification,
+    opening: Opening,
     /// Whether what is done in the background is done by the thread that made that necessary.
     is_inline: bool,
     compaction_bytes_per_second: Option<u64>,
@@ -200,11 +200,7 @@ impl Writer {
             monitor,
             log_room: options.log_bytes,
             delta_entries: options.delta_entries,
-            // What was just written need not be read at once to be checked.
-            verification: match options.verification {
-                Verification::OnOpen => Verification::FirstTouch,
-                other => other,
-            },
+            opening: Opening::new(options).written(),
             is_inline: options.is_inline,
             compaction_bytes_per_second: options.compaction_bytes_per_second,
             process: std::process::id(),
@@ -236,7 +232,7 @@ impl Writer {
 
     /// A layer of a segment that was just written.
     fn open_layer(&self, entry: &SegmentEntry) -> Result<Layer> {
-        let segment = open_segment(self.disk.as_ref(), entry, self.verification)?;
+        let segment = open_segment(self.disk.as_ref(), entry, self.opening)?;
         Ok(Layer::new(vec![segment]))
     }
 

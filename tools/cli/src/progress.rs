@@ -100,7 +100,7 @@ impl Meter {
         Progress { phase, done, total }: Progress,
     ) -> ControlFlow<()> {
         let unit = match phase {
-            Phase::Verifying | Phase::Copying => Unit::Bytes,
+            Phase::Verifying | Phase::Copying | Phase::Prefaulting => Unit::Bytes,
             Phase::Syncing => Unit::None,
             _ => Unit::Records,
         };

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use ringstore::Residency;
 use ringstore::testing::keys::KeyFamily;
 
+use crate::engines::ringstore::Ringstore;
 use crate::engines::{self, Engine};
 use crate::keys;
 use crate::reads::Effort;
@@ -94,6 +96,10 @@ pub struct Args {
     #[arg(long, value_name = "RHO", default_value_t = 1.0, value_parser = density)]
     pub density: f64,
 
+    /// How ringstore keeps its files in memory. Of the others each does as it does.
+    #[arg(long, value_name = "MODE", default_value = "mapped", value_parser = residencies())]
+    pub residency: Residency,
+
     /// What an engine's turn takes, about, in milliseconds. Slow engines do less in it.
     #[arg(long, value_name = "MS", default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
@@ -155,7 +161,11 @@ impl Args {
         let is_wanted = |engine: &&dyn Engine| {
             self.engines.is_empty() || self.engines.iter().any(|wanted| wanted == engine.name())
         };
-        engines::ALL.iter().copied().filter(is_wanted).collect()
+        let as_asked = |engine: &'static dyn Engine| match engine.name() {
+            "ringstore" => Ringstore::with(self.residency),
+            _ => engine,
+        };
+        engines::ALL.iter().copied().filter(is_wanted).map(as_asked).collect()
     }
 
     pub(crate) fn effort(&self) -> Effort {
@@ -181,6 +191,12 @@ impl Args {
 fn family_names() -> PossibleValuesParser {
     let names = KeyFamily::ALL.into_iter().map(keys::name).chain([ALL.to_string()]);
     names.collect::<Vec<_>>().into()
+}
+
+fn residencies() -> impl TypedValueParser<Value = Residency> {
+    let names: PossibleValuesParser = Residency::ALL.map(|it| it.to_string()).into();
+    let named = |name: String| Residency::ALL.into_iter().find(|it| it.to_string() == name);
+    names.map(move |name| named(name).unwrap_or_default())
 }
 
 /// A number above 0, up to 1.
@@ -275,6 +291,16 @@ mod tests {
     }
 
     #[test]
+    fn every_residency_has_its_name() {
+        assert_eq!(parse(&[]).unwrap().residency, Residency::Mapped);
+        for residency in Residency::ALL {
+            let args = parse(&["--residency", &residency.to_string()]).unwrap();
+            assert_eq!(args.residency, residency);
+            assert_eq!(args.engines().len(), engines::ALL.len());
+        }
+    }
+
+    #[test]
     fn threads_are_told_once_and_ascending() {
         assert_eq!(parse(&[]).unwrap().threads(), [1]);
         assert_eq!(parse(&["--threads", "4,1,2,4"]).unwrap().threads(), [1, 2, 4]);
@@ -299,6 +325,7 @@ mod tests {
             ["--density", "-1"],
             ["--density", "x"],
             ["--workloads", "get"],
+            ["--residency", "swapped"],
         ] {
             assert!(parse(&args).is_err(), "{args:?}");
         }

@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         fs::create_dir_all(path).map_err(Failure::io("create", path))?;
     }
     let mut results = Results {
-        machine: Machine::this(),
+        machine: Machine::this().with(args.residency),
         tokens: args.tokens,
         density: args.density,
         walks: Vec::new(),

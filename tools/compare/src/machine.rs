@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use ringstore::Residency;
 use serde::Serialize;
 
 /// What is not known is null.
@@ -18,6 +19,8 @@ pub(crate) struct Machine {
     /// What it takes to read the clock, which is in every percentile and in no median
     /// over rounds.
     clock_ns: f64,
+    /// How ringstore keeps its files in memory.
+    ringstore_residency: String,
 }
 
 impl Machine {
@@ -34,7 +37,12 @@ impl Machine {
             os: std::env::consts::OS,
             kernel: kernel.map(|kernel| kernel.trim().to_string()),
             clock_ns: clock_ns(),
+            ringstore_residency: Residency::default().to_string(),
         }
+    }
+
+    pub(crate) fn with(self, residency: Residency) -> Self {
+        Self { ringstore_residency: residency.to_string(), ..self }
     }
 }
 

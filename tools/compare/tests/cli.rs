@@ -226,6 +226,16 @@ fn every_number_of_threads_is_measured_and_told() {
 }
 
 #[test]
+fn results_say_how_files_are_kept_in_memory() {
+    for (named, expected) in [(&[][..], "mapped"), (&["--residency", "huge-pages"], "huge-pages")] {
+        let args = ["--engines", "ringstore,mem", "--workloads", "get-hit", "--json", "out.json"];
+        let run = run(&[&SMALL[..], &args, named].concat());
+        assert_eq!(run.code, 0, "{run:?}");
+        assert_eq!(run.json("out.json")["machine"]["ringstore_residency"], expected);
+    }
+}
+
+#[test]
 fn an_interrupted_run_leaves_nothing_but_its_results() {
     check_interrupt("get-hit", "-INT");
     check_interrupt("get-hit", "-HUP");

@@ -123,6 +123,7 @@ fn stat_and_verify_know_what_was_loaded() {
     assert_eq!(stat["tokens"], 5_000);
     let bytes_per_token = stat["bytes_per_token"].as_f64().unwrap();
     assert!((bytes_per_token * 5_000.0 - stat["segment_bytes"].as_f64().unwrap()).abs() < 1.0);
+    assert_eq!(stat["residency"]["mapped_bytes"], stat["segment_bytes"]);
     assert!(place.ok(&["stat", "store"]).contains("5,000"));
 
     let [report] = &place.run(&["--json", "verify", "store"]).ends(0).json()[..] else { panic!() };
@@ -151,4 +152,30 @@ fn an_empty_store_is_a_store() {
         place.ok(&["load", &store, "d.csv"]);
         assert_eq!(place.ok(&["dump", &store]), format!("{},{},3\n", id(1), id(2)));
     }
+}
+
+#[test]
+fn stat_keeps_files_in_memory_as_it_is_told() {
+    let place = Place::store_of(40_000);
+    for mode in ["mapped", "prefault", "locked", "huge-pages"] {
+        let run = place.run(&["--json", "stat", "store", "--residency", mode]);
+        if run.code == 5 && mode == "locked" {
+            assert!(run.stderr.contains("raise that with `ulimit -l`"), "{run:?}");
+            continue;
+        }
+        let stat = run.ends(0).json().remove(0);
+        let bytes = |name: &str| stat["residency"][name].as_u64();
+        let mapped_and_copied = bytes("mapped_bytes").zip(bytes("copied_bytes"));
+        assert_eq!(
+            mapped_and_copied.map(|(mapped, copied)| mapped + copied),
+            stat["segment_bytes"].as_u64()
+        );
+        if let Some(resident) = bytes("resident_bytes") {
+            assert!(resident <= stat["segment_bytes"].as_u64().unwrap(), "{stat}");
+            assert!(mode == "mapped" || Some(resident) == stat["segment_bytes"].as_u64(), "{stat}");
+            let locked = if mode == "locked" { resident } else { 0 };
+            assert_eq!(bytes("locked_bytes"), Some(locked), "{mode}: {stat}");
+        }
+    }
+    place.run(&["stat", "store", "--residency", "swapped"]).fails(2, "invalid value 'swapped'");
 }
