@@ -122,6 +122,21 @@ impl Bytes {
         }
     }
 
+    /// Whether a part of a file is in memory, as far as the system tells. If not, it is asked
+    /// for, and comes while other things are done.
+    pub(crate) fn ask_for(&self, part: Range<usize>) -> bool {
+        match self.mapped() {
+            Some((map, start)) if self.is_file() && !part.is_empty() => {
+                let part = start + part.start..start + part.end;
+                is_present(map, &part) || {
+                    let _ = map.advise_range(memmap2::Advice::WillNeed, part.start, part.len());
+                    false
+                }
+            }
+            _ => true,
+        }
+    }
+
     /// Keeps a map in memory, whatever else memory is needed for.
     pub(crate) fn lock(&self) -> io::Result<()> {
         self.mapped().map_or(Ok(()), |(map, _)| map.lock())
@@ -136,6 +151,29 @@ fn populate(map: &Mmap, part: Range<usize>) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn populate(_: &Mmap, _: Range<usize>) -> io::Result<()> {
     Err(io::ErrorKind::InvalidInput.into())
+}
+
+/// Whether all pages of a part of a map are in memory, be it in no page table of ours.
+#[cfg(target_os = "linux")]
+fn is_present(map: &Mmap, part: &Range<usize>) -> bool {
+    /// Pages that are asked about at a time.
+    const PAGES: usize = 64;
+    let end = part.end.min(map.len());
+    (part.start / PAGE_LEN * PAGE_LEN..end).step_by(PAGES * PAGE_LEN).all(|start| {
+        let len = (PAGES * PAGE_LEN).min(end - start);
+        let mut present = [1; PAGES];
+        let address = map.as_ptr().wrapping_add(start).cast_mut().cast();
+        #[expect(unsafe_code, reason = "there is no safe form of the call")]
+        // SAFETY: the addresses are those of a part of a map, and there is room for a byte for
+        // each of its pages, of 4 KiB or more.
+        let told = unsafe { libc::mincore(address, len, present.as_mut_ptr()) };
+        told != 0 || present.iter().all(|page| page & 1 == 1)
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_present(_: &Mmap, _: &Range<usize>) -> bool {
+    true
 }
 
 /// Maps a file where a huge page can begin.

@@ -97,19 +97,25 @@ impl Layer {
         }
     }
 
-    /// Finds up to `N` tokens at once. `near` is told about where each will be before its
+    /// Finds up to `N` tokens at once, from each of which a walk begins, or none. `near` is told about where each will be before its
     /// record is read.
     #[inline]
     pub(crate) fn find_all<'a, 't, const N: usize>(
         &'a self,
         tokens: impl Iterator<Item = &'t TokenId> + Clone,
+        will_walk: bool,
         near: impl FnMut(&TokenId, usize),
     ) -> Result<[Found<'a>; N]> {
-        match &self.segments[..] {
-            [segment] => segment.find_all(tokens, near),
+        let [segment] = &self.segments[..] else {
             // One segment has room for four thousand million records.
-            _ => self.find_each(tokens),
+            return self.find_each(tokens);
+        };
+        if segment.is_asked_for() {
+            segment.ask_for_tokens(tokens.clone(), will_walk);
         }
+        let found = segment.find_all(tokens, near)?;
+        segment.look_at(found[0].position);
+        Ok(found)
     }
 
     fn find_each<'a, 't, const N: usize>(
@@ -271,10 +277,13 @@ impl Layer {
         }
     }
 
-    /// Brings a record near.
+    /// Brings a record near, from the disk, too.
     #[inline]
     pub(crate) fn prefetch_record(&self, position: usize) {
         if let Some((start, segment)) = self.segment_at(position) {
+            if segment.is_asked_for() {
+                segment.ask_for_records(position - start..position - start + 1);
+            }
             segment.prefetch_record(position - start);
         }
     }

@@ -13,6 +13,7 @@ pub(crate) mod layer;
 pub(crate) mod matches;
 #[cfg(test)]
 mod outliers;
+mod presence;
 pub(crate) mod reader;
 pub(crate) mod records;
 mod section;

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::presence::Presence;
 use super::touched::Touched;
 use crate::error::{Damage, Error, Result};
 use crate::format::checksum;
@@ -29,6 +30,7 @@ pub struct Segment<B> {
     pub(super) header: Header,
     pub(super) layout: Layout,
     pub(super) touched: Touched,
+    pub(super) presence: Presence,
 }
 
 impl<B: AsRef<[u8]> + Sync> Segment<B> {
@@ -47,7 +49,8 @@ impl<B: AsRef<[u8]> + Sync> Segment<B> {
             Verification::Never => Touched::all(),
             Verification::OnOpen | Verification::FirstTouch => Touched::none_of(&layout),
         };
-        let segment = Self { bytes, path: path.to_path_buf(), header, layout, touched };
+        let (path, presence) = (path.to_path_buf(), Presence::unknown());
+        let segment = Self { bytes, path, header, layout, touched, presence };
         let found = checksum(segment.section(SectionId::Roots));
         if found != segment.header.roots_checksum {
             let expected = segment.header.roots_checksum;

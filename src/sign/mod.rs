@@ -77,7 +77,8 @@ impl Snapshot {
         chunks_of: impl FnOnce(&[Message; N]) -> [Chunks; N],
     ) -> Result<()> {
         let view = self.view();
-        let found: [Found<'_>; N] = view.find_all(challenges.iter().map(|(token, _)| token))?;
+        let tokens = challenges.iter().map(|(token, _)| token);
+        let found: [Found<'_>; N] = view.find_all(tokens, true)?;
         let mut origins = [None; N];
         let mut messages = [Message::default(); N];
         for (i, (token, peer)) in challenges.iter().enumerate().take(N) {

@@ -76,7 +76,7 @@ impl Snapshot {
     pub fn get_many(&self, tokens: &[TokenId], values: &mut Vec<Option<BlockTime>>) -> Result<()> {
         in_groups(LOOKUPS, tokens, values, |tokens, values| {
             let view = self.view();
-            let found: [Found<'_>; LOOKUPS] = view.find_all(tokens.iter())?;
+            let found: [Found<'_>; LOOKUPS] = view.find_all(tokens.iter(), false)?;
             for ((token, found), value) in tokens.iter().zip(found).zip(values) {
                 *value = view.newest(token, found)?.map(Record::value);
             }
@@ -126,7 +126,8 @@ impl Snapshot {
         walks: &mut [Walk<(TokenId, BlockTime)>],
     ) -> Result<()> {
         let view = self.view();
-        let found: [Found<'_>; WALKS] = view.find_all(origins.iter().map(|(token, _)| token))?;
+        let found: [Found<'_>; WALKS] =
+            view.find_all(origins.iter().map(|(token, _)| token), true)?;
         let plans: Vec<_> = origins.iter().map(|(_, legs)| plan(legs)).collect();
         let courses: Vec<_> = (origins.iter().zip(&plans).zip(found))
             .map(|(((token, _), (turns, suffixes)), found)| Course {

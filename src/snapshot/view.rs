@@ -184,15 +184,16 @@ impl View {
         self.newest(token, found)
     }
 
-    /// Seeks up to `N` tokens in the base at once, and brings near what says whether they are
+    /// Seeks up to `N` tokens in the base at once, to walk from there or not, and brings near what says whether they are
     /// anywhere else.
     #[inline]
     pub(crate) fn find_all<'a, 't, const N: usize>(
         &'a self,
         tokens: impl Iterator<Item = &'t TokenId> + Clone,
+        will_walk: bool,
     ) -> Result<[Found<'a>; N]> {
         let has_parts = !self.parts.is_empty();
-        self.base.find_all(tokens, |token, position| {
+        self.base.find_all(tokens, will_walk, |token, position| {
             if has_parts && N > 1 {
                 self.filter.prefetch(token.suffix(), position);
             }

@@ -194,7 +194,8 @@ impl Snapshot {
         suffixes: &[u16],
     ) -> Result<Walk<(TokenId, BlockTime)>> {
         let view = self.view();
-        let course = Course { token, found: view.base.find(token)?, turns, suffixes };
+        let [found] = view.find_all([token].into_iter(), true)?;
+        let course = Course { token, found, turns, suffixes };
         let mut places = vec![Place::default(); suffixes.len()];
         view.prefetch_walk(&course);
         let summary = view.walk(&course, &mut places)?;
