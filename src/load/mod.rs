@@ -165,7 +165,7 @@ impl<'a> Load<'a> {
         {
             return sorted.for_each_block(batches, |records| {
                 report(records.len())?;
-                records.iter().try_for_each(|record| first.push(record))
+                first.push(records)
             });
         }
         if let Some(first) = spilled.first.take() {

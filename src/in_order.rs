@@ -1,7 +1,7 @@
 //! Making things on all cores that are used in order by one thread.
 //!
 //! As many as there are cores are made at a time, while those before are used. They are made
-//! in the same few places again and again: memory that one thread gives back is not always what
+//! in the same few places again and again, and those can be kept for another time: memory that one thread gives back is not always what
 //! another one gets.
 //!
 //! Threads of its own make them, and none of a pool that others have threads in, too: commits
@@ -15,26 +15,40 @@ use crate::error::Result;
 /// No more are made at a time, as one thread uses them.
 const PLACES_MAX: usize = 8;
 
+/// Where things are made: those that are used, and those that will be next.
+pub(crate) struct Places<T> {
+    ready: Vec<T>,
+    next: Vec<T>,
+}
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Self { ready: Vec::new(), next: Vec::new() }
+    }
+}
+
 /// Makes something of each input, in a place that may hold what was made before, and uses it
 /// on the calling thread, in order.
-pub(super) fn for_each_in_order<I: Sync, T: Default + Send>(
+pub(crate) fn for_each_in_order<I: Sync, T: Default + Send>(
     inputs: &[I],
+    places: &mut Places<T>,
     make: &(dyn Fn(&I, &mut T) -> Result<()> + Sync),
     consume: &mut dyn FnMut(&mut T) -> Result<()>,
 ) -> Result<()> {
+    let Places { ready, next } = places;
     if let [input] = inputs {
         // Not worth another thread.
-        let mut made = T::default();
-        make(input, &mut made)?;
-        return consume(&mut made);
+        next.resize_with(1, T::default);
+        make(input, &mut next[0])?;
+        return consume(&mut next[0]);
     }
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut waves = inputs.chunks(cores.min(PLACES_MAX));
-    let (mut ready, mut next) = (Vec::new(), Vec::new());
+    let mut ready_len = 0;
     loop {
         let wave = waves.next().unwrap_or_default();
-        next.resize_with(wave.len(), T::default);
-        let rest = Mutex::new(wave.iter().zip(&mut next));
+        next.resize_with(next.len().max(wave.len()), T::default);
+        let rest = Mutex::new(wave.iter().zip(next.iter_mut()));
         let take = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
         let make_rest = || {
             while let Some((input, place)) = take() {
@@ -46,17 +60,18 @@ pub(super) fn for_each_in_order<I: Sync, T: Default + Send>(
             // Where there can be no more threads, this one does it all.
             let start = |_| thread::Builder::new().spawn_scoped(scope, make_rest).ok();
             let makers: Vec<_> = wave.iter().filter_map(start).collect();
-            ready.iter_mut().try_for_each(&mut *consume)?;
+            ready[..ready_len].iter_mut().try_for_each(&mut *consume)?;
             let made = make_rest();
             let others = makers.into_iter().map(|maker| {
                 maker.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
             });
             others.chain([made]).collect::<Result<()>>()
         })?;
-        if next.is_empty() {
+        if wave.is_empty() {
             return Ok(());
         }
-        std::mem::swap(&mut ready, &mut next);
+        ready_len = wave.len();
+        std::mem::swap(ready, next);
     }
 }
 
@@ -74,10 +89,11 @@ mod tests {
             *place = 2 * input;
             check(*input, is_made)
         };
-        let done = for_each_in_order(inputs, &make, &mut |made: &mut usize| {
-            used.push(*made);
-            check(*made / 2, !is_made)
-        });
+        let done =
+            for_each_in_order(inputs, &mut Places::default(), &make, &mut |made: &mut usize| {
+                used.push(*made);
+                check(*made / 2, !is_made)
+            });
         (done, used)
     }
 
