@@ -1,29 +1,32 @@
 //! Making things on all cores that are used in order by one thread.
 //!
-//! As many as there are cores are made at a time, while those before are used. They are made
-//! in the same few places again and again, and those can be kept for another time: memory that one thread gives back is not always what
-//! another one gets.
+//! Each is made in a place of its own, of which there are few: who makes waits for one that was
+//! used. The same places are taken again and again, and can be kept for another time: memory
+//! that one thread gives back is not always what another one gets.
 //!
 //! Threads of its own make them, and none of a pool that others have threads in, too: commits
 //! wait for what is done here, and may be made by all threads of such a pool.
 
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, PoisonError};
-use std::{panic, thread};
+use std::thread;
 
 use crate::error::Result;
 
-/// No more are made at a time, as one thread uses them.
-const PLACES_MAX: usize = 8;
+/// No more make at a time, as one thread uses what is made.
+const MAKERS_MAX: usize = 8;
 
-/// Where things are made: those that are used, and those that will be next.
-pub(crate) struct Places<T> {
-    ready: Vec<T>,
-    next: Vec<T>,
-}
+/// Places for each that makes: one where it makes, and one that is to be used.
+const PLACES_PER_MAKER: usize = 2;
+
+/// Where things are made.
+pub(crate) struct Places<T>(Vec<T>);
 
 impl<T> Default for Places<T> {
     fn default() -> Self {
-        Self { ready: Vec::new(), next: Vec::new() }
+        Self(Vec::new())
     }
 }
 
@@ -31,48 +34,78 @@ impl<T> Default for Places<T> {
 /// on the calling thread, in order.
 pub(crate) fn for_each_in_order<I: Sync, T: Default + Send>(
     inputs: &[I],
-    places: &mut Places<T>,
+    Places(places): &mut Places<T>,
     make: &(dyn Fn(&I, &mut T) -> Result<()> + Sync),
     consume: &mut dyn FnMut(&mut T) -> Result<()>,
 ) -> Result<()> {
-    let Places { ready, next } = places;
-    if let [input] = inputs {
-        // Not worth another thread.
-        next.resize_with(1, T::default);
-        make(input, &mut next[0])?;
-        return consume(&mut next[0]);
-    }
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut waves = inputs.chunks(cores.min(PLACES_MAX));
-    let mut ready_len = 0;
-    loop {
-        let wave = waves.next().unwrap_or_default();
-        next.resize_with(next.len().max(wave.len()), T::default);
-        let rest = Mutex::new(wave.iter().zip(next.iter_mut()));
-        let take = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let make_rest = || {
-            while let Some((input, place)) = take() {
-                make(input, place)?;
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            // Where there can be no more threads, this one does it all.
-            let start = |_| thread::Builder::new().spawn_scoped(scope, make_rest).ok();
-            let makers: Vec<_> = wave.iter().filter_map(start).collect();
-            ready[..ready_len].iter_mut().try_for_each(&mut *consume)?;
-            let made = make_rest();
-            let others = makers.into_iter().map(|maker| {
-                maker.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
-            });
-            others.chain([made]).collect::<Result<()>>()
-        })?;
-        if wave.is_empty() {
-            return Ok(());
-        }
-        ready_len = wave.len();
-        std::mem::swap(ready, next);
+    let makers = cores.min(MAKERS_MAX).min(inputs.len());
+    if makers <= 1 {
+        // Not worth another thread.
+        places.resize_with(places.len().max(1), T::default);
+        return in_turns(inputs, &mut places[0], make, consume);
     }
+    let count = inputs.len().min(PLACES_PER_MAKER * makers);
+    places.resize_with(places.len().max(count), T::default);
+    let (give_back, free) = mpsc::channel();
+    let rest = Mutex::new((inputs.iter().enumerate(), free));
+    // All that were taken before have places, and are used before this is.
+    let take = || {
+        let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let input = rest.0.next()?;
+        Some((input, rest.1.recv().ok()?))
+    };
+    let make_some = |ready: Sender<_>| {
+        while let Some(((index, input), mut place)) = take() {
+            let made = panic::catch_unwind(AssertUnwindSafe(|| make(input, &mut place)));
+            if ready.send((index, made.map(|made| made.map(|()| place)))).is_err() {
+                return;
+            }
+        }
+    };
+    let done = thread::scope(|scope| {
+        // Who makes ends when either of these is gone.
+        let (ready, made) = mpsc::channel();
+        let give_back = give_back;
+        places.drain(..count).for_each(|place| drop(give_back.send(place)));
+        for number in 0..makers {
+            let ready = ready.clone();
+            let started = thread::Builder::new().spawn_scoped(scope, || make_some(ready));
+            if number == 0 && started.is_err() {
+                return in_turns(inputs, &mut T::default(), make, consume);
+            }
+        }
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        while next < inputs.len()
+            && let Ok((index, made)) = made.recv()
+        {
+            early.insert(index, made);
+            while let Some(made) = early.remove(&next) {
+                let mut place = made.unwrap_or_else(|panicked| panic::resume_unwind(panicked))?;
+                consume(&mut place)?;
+                let _ = give_back.send(place);
+                next += 1;
+            }
+        }
+        Ok(())
+    });
+    let (_, free) = rest.into_inner().unwrap_or_else(PoisonError::into_inner);
+    places.extend(free.try_iter());
+    done
+}
+
+/// The same where there is no other thread.
+fn in_turns<I, T>(
+    inputs: &[I],
+    place: &mut T,
+    make: &(dyn Fn(&I, &mut T) -> Result<()> + Sync),
+    consume: &mut dyn FnMut(&mut T) -> Result<()>,
+) -> Result<()> {
+    inputs.iter().try_for_each(|input| {
+        make(input, place)?;
+        consume(place)
+    })
 }
 
 #[cfg(test)]
@@ -120,6 +153,45 @@ mod tests {
                 let (done, used) = failing_at(at, false, &inputs);
                 assert!(matches!(done, Err(Error::Interrupted)) && used.len() == at + 1);
             }
+        }
+    }
+
+    #[test]
+    fn whatever_panics_ends_it() {
+        let inputs: Vec<_> = (0..100).collect();
+        for (at, is_made) in [0, 1, 50, 99].into_iter().flat_map(|at| [(at, true), (at, false)]) {
+            let check =
+                |input: usize, panics: bool| assert!(input != at || !panics, "made to panic");
+            let panicked = panic::catch_unwind(|| {
+                let make = |input: &usize, place: &mut usize| {
+                    *place = *input;
+                    check(*input, is_made);
+                    Ok(())
+                };
+                for_each_in_order(&inputs, &mut Places::default(), &make, &mut |made| {
+                    check(*made, !is_made);
+                    Ok(())
+                })
+            });
+            assert!(panicked.is_err());
+        }
+    }
+
+    /// Or memory would be taken again and again.
+    #[test]
+    fn places_are_kept() {
+        let (mut places, inputs) = (Places::default(), [(); 100]);
+        let made = Mutex::new(0);
+        let make = |(): &(), place: &mut usize| {
+            let mut made = made.lock().unwrap();
+            *made += usize::from(*place == 0);
+            *place = 1;
+            Ok(())
+        };
+        for _ in 0..10 {
+            for_each_in_order(&inputs, &mut places, &make, &mut |_| Ok(())).unwrap();
+            assert!(*made.lock().unwrap() <= PLACES_PER_MAKER * MAKERS_MAX);
+            assert_eq!(places.0.len(), *made.lock().unwrap());
         }
     }
 }

@@ -201,3 +201,65 @@ pub(super) fn write_directory_again(
     directory.finish(&records.file)?;
     Ok(directory)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::format::layout::LINE_RECORDS;
+    use crate::io::memory::MemoryFile;
+    use crate::testing::keys::KeyFamily;
+    use crate::testing::random::Random;
+    use crate::token::BlockTime;
+
+    fn written(
+        map: BucketMap,
+        write: impl FnOnce(&mut DirectoryWriter, &File) -> Result<()>,
+    ) -> (Vec<u8>, usize) {
+        let memory = MemoryFile::default();
+        let file = File { file: Box::new(memory.clone()), path: PathBuf::new() };
+        let mut directory = DirectoryWriter::new(map, 0);
+        write(&mut directory, &file).unwrap();
+        directory.finish(&file).unwrap();
+        (memory.contents(), directory.crowded())
+    }
+
+    /// However tokens are spread, and wherever blocks end.
+    #[test]
+    fn blocks_come_to_what_their_records_do() {
+        let mut random = Random::new("lines", 1);
+        for family in KeyFamily::ALL {
+            let mut tokens = family.generate(5_000, 1);
+            for has_outlier in [false, true] {
+                if has_outlier {
+                    tokens.push(TokenId::MAX);
+                    tokens.dedup();
+                }
+                let records: Vec<_> =
+                    tokens.iter().map(|token| Record::new(*token, BlockTime::default())).collect();
+                let (min, max) = (&tokens[0], &tokens[tokens.len() - 1]);
+                // From crowded lines to more of them than are made of a block.
+                for count in [1, 600, 5_000, 2_000_000] {
+                    let map = BucketMap::new(count, LINE_RECORDS, min, max);
+                    let one_by_one = written(map, |directory, file| {
+                        tokens.iter().try_for_each(|token| directory.push(token, file))
+                    });
+                    let in_blocks = written(map, |directory, file| {
+                        let mut made = BlockLines::default();
+                        let mut rest = records.as_slice();
+                        while !rest.is_empty() {
+                            let len = random.below(rest.len().min(2_000) as u64) as usize + 1;
+                            let (block, after) = rest.split_at(len);
+                            made.make(block, &map);
+                            directory.append(block, &mut made, file)?;
+                            rest = after;
+                        }
+                        Ok(())
+                    });
+                    assert!(one_by_one == in_blocks, "{family:?} {has_outlier} {count}");
+                }
+            }
+        }
+    }
+}
