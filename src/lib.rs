@@ -45,6 +45,7 @@ mod compact;
 mod delta;
 mod error;
 pub mod format;
+mod in_order;
 mod io;
 mod load;
 mod log;

@@ -5,8 +5,7 @@ pub(crate) mod policy;
 #[cfg(test)]
 mod simulation;
 
-use std::sync::mpsc;
-use std::{io, thread};
+use std::io;
 
 use self::pace::Pace;
 use crate::delta::compaction::LayerSource;
@@ -16,6 +15,7 @@ use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
 use crate::format::manifest::SegmentEntry;
 use crate::format::names::{segment_name, temporary_name};
 use crate::io::Disk;
+use crate::io::early_sync::EarlySync;
 use crate::io::unfinished::Unfinished;
 use crate::manifest::sync_names;
 use crate::segment::builder::{SegmentBuilder, SegmentIds, SegmentPlan};
@@ -25,9 +25,6 @@ pub(crate) const RECORDS_MAX: u64 = RECORDS_END - 1;
 
 /// What a record takes in a segment, with its share of the indexes.
 pub(crate) const BYTES_PER_RECORD: u64 = 75;
-
-/// After so many records, what is written so far is sent on its way to the disk.
-const EARLY_RECORDS: u64 = 1 << 20;
 
 /// Writes what inputs come to as a segment, complete and durable but for the manifest that
 /// will name it; `None` if they come to nothing. Nothing is left of it if it fails.
@@ -47,29 +44,6 @@ pub(crate) fn write_layer(
     write(disk, ids, inputs, records_max, pace).map_err(|error| error.of_taking(needed))
 }
 
-/// Does something that can have what is in a file so far written to the disk while it goes on, so
-/// that little is left to be waited for in the end. A file of few records is left alone.
-///
-/// What fails meanwhile the last sync will say: each handle of a file is told of it.
-fn early_synced<T>(
-    disk: &dyn Disk,
-    name: &str,
-    records: u64,
-    work: impl FnOnce(&dyn Fn()) -> T,
-) -> T {
-    let file = if records > EARLY_RECORDS { disk.open(name).ok() } else { None };
-    let Some(file) = file else { return work(&|| ()) };
-    thread::scope(|scope| {
-        let (ask, asked) = mpsc::sync_channel(1);
-        let sync = move || asked.iter().for_each(|()| drop(file.sync_data()));
-        let syncing = thread::Builder::new().spawn_scoped(scope, sync);
-        work(&move || {
-            // If there is no such thread, or it is still at it, all is synced in the end.
-            let _ = syncing.is_ok() && ask.try_send(()).is_ok();
-        })
-    })
-}
-
 fn write(
     disk: &dyn Disk,
     ids: SegmentIds,
@@ -87,20 +61,18 @@ fn write(
     let file = disk.create(&temporary).map_err(Error::io("create", &path))?;
     let plan = SegmentPlan { ids, records_max, bounds };
     let mut builder = SegmentBuilder::new(file, path.clone(), plan)?;
+    let mut early_sync = EarlySync::new(disk, &temporary);
     let mut done = 0;
-    let outlined = early_synced(disk, &temporary, records_max, |sync_early| {
-        inputs.run(&mut |record, kind| {
-            if done % BLOCK_RECORDS as u64 == 0 {
-                pace.go_on(done, records_max)?;
-            }
-            if done % EARLY_RECORDS == EARLY_RECORDS - 1 {
-                sync_early();
-            }
-            done += 1;
-            // If there are more, kinds lie, and merging on finds out which.
-            if done <= records_max { builder.push(record, kind) } else { Ok(()) }
-        })
+    let outlined = inputs.run(&mut |record, kind| {
+        if done % BLOCK_RECORDS as u64 == 0 {
+            pace.go_on(done, records_max)?;
+        }
+        early_sync.wrote(1);
+        done += 1;
+        // If there are more, kinds lie, and merging on finds out which.
+        if done <= records_max { builder.push(record, kind) } else { Ok(()) }
     })?;
+    early_sync.finish();
     if done > records_max {
         let expected = format!("{records_max} records, as kinds were counted");
         let found = format!("{done}");
@@ -111,29 +83,4 @@ fn write(
     sync_names(disk)?;
     unfinished.keep();
     Ok(Some((entry, outlined)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::io::watched::WatchedDisk;
-
-    /// Whoever asks for it has it synced before the work is over, if there is much of it.
-    #[test]
-    fn what_is_written_is_synced_early() {
-        let directory = tempfile::tempdir().unwrap();
-        let (disk, watch) = WatchedDisk::new(directory.path());
-        disk.create("file").unwrap();
-        for (records, syncs) in [(EARLY_RECORDS, 0), (EARLY_RECORDS + 1, 1)] {
-            watch.lock().unwrap().calls.clear();
-            let done = early_synced(&disk, "file", records, |sync_early| {
-                sync_early();
-                records
-            });
-            assert_eq!(done, records);
-            let calls = watch.lock().unwrap().calls.clone();
-            assert_eq!(calls.len(), syncs, "{calls:?}");
-            assert!(calls.iter().all(|call| call.contains("sync") && call.ends_with("file")));
-        }
-    }
 }

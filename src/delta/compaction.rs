@@ -8,7 +8,6 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::in_order::for_each_in_order;
 use super::layers::{Layers, Outlined, outline, outlined};
 use super::merge::{OverBase, merge_range};
 use super::outline::Outline;
@@ -16,6 +15,7 @@ use super::part::Part;
 use super::ranges::{TokenRange, cut};
 use crate::error::Result;
 use crate::format::kinds::Kind;
+use crate::in_order::{Places, for_each_in_order};
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
@@ -147,7 +147,7 @@ impl LayerSource for Inputs {
         let ranges = cut(base, &self.parts, RANGE_RECORDS)?;
         let mut outlined = Vec::new();
         let merge = |range: &TokenRange, merged: &mut Merged| self.merge_range(range, merged);
-        for_each_in_order(&ranges, &merge, &mut |merged: &mut Merged| {
+        for_each_in_order(&ranges, &mut Places::default(), &merge, &mut |merged: &mut Merged| {
             outlined.append(&mut merged.outlined);
             // What takes in the base is of fresh records only.
             let kinds = merged.kinds.iter().copied().chain(iter::repeat(Kind::Fresh));

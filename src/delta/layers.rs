@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use super::entry::{Entry, LookedUp, Newest};
 use super::filter::Filter;
-use super::in_order::for_each_in_order;
 use super::merge::merge;
 use super::outline::{Outline, OutlineBuilder};
 use super::part::{MEMORY, Part};
 use super::union::{Source, Union};
 use crate::error::{Error, Result};
 use crate::format::kinds::Kind;
+use crate::in_order::{Places, for_each_in_order};
 use crate::report;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
@@ -213,7 +213,9 @@ fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<O
         Ok(())
     };
     let mut outline = has_outline(base, part.len()).then(|| OutlineBuilder::new(base.len()));
-    for_each_in_order(&starts, &look_up, &mut |entries: &mut Vec<Outlined>| {
+    for_each_in_order(&starts, &mut Places::default(), &look_up, &mut |entries: &mut Vec<
+        Outlined,
+    >| {
         if let Some(outline) = &mut outline {
             for entry in entries.iter() {
                 outline.push(*entry);

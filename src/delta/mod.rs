@@ -17,7 +17,6 @@ pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod filter;
 pub(crate) mod image;
-mod in_order;
 pub(crate) mod layers;
 pub(crate) mod load;
 mod merge;

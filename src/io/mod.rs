@@ -6,6 +6,7 @@
 
 pub(crate) mod available;
 pub(crate) mod disk;
+pub(crate) mod early_sync;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod random;

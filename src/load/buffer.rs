@@ -5,23 +5,41 @@
 //! sorted among themselves by the next eight in which they differ, so that tokens with
 //! long common prefixes cost a few rounds more, never one comparison of whole records
 //! after the other.
+//!
+//! Where all is to be written at once these keys are only brought in groups at first, each of
+//! the tokens of one range. The groups are sorted one after the other while the records of
+//! those before are gathered and written.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::batches::Batches;
 use crate::error::Result;
-use crate::format::layout::BLOCK_RECORDS;
 use crate::format::segment::shared_bits;
+use crate::in_order::{Places, for_each_in_order};
 use crate::search::directory::window;
 use crate::token::{Record, TokenId};
 
 /// Groups of no more keys are sorted by comparing whole tokens.
 const SMALL: usize = 32;
 
-/// Records that are gathered together.
-const BATCH_RECORDS: usize = 2 * BLOCK_RECORDS;
+/// Keys of a group, if tokens are spread evenly and there are not too many groups.
+const GROUP_KEYS: usize = 1 << 12;
+
+/// There are no more groups, so that a table of them takes little memory.
+const GROUPS_MAX: usize = 1 << 12;
+
+/// Records whose keys are brought in groups by themselves; or, if there are many more, so
+/// many parts of them are.
+const CHUNK_RECORDS: usize = 1 << 18;
+const CHUNKS_MAX: usize = 64;
+
+/// Keys that are sorted, in whole groups, while as many records are written.
+const WAVE_KEYS: usize = 1 << 17;
+
+/// Records that one thread gathers at a time.
+const PIECE_RECORDS: usize = 1 << 13;
 
 /// A part of a token, and where its record is: their order is that of the tokens, and
 /// for equal parts that of the input.
@@ -34,11 +52,55 @@ struct Key {
 /// Bytes that a record takes here.
 pub(super) const BYTES_PER_RECORD: usize = Record::LEN + size_of::<Key>();
 
+/// Records that were gathered.
+pub(super) struct Piece(Vec<Record>);
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self(Vec::with_capacity(PIECE_RECORDS))
+    }
+}
+
 /// Records in the order of the input.
 #[derive(Default)]
 pub(super) struct Buffer {
     records: Vec<Record>,
+    /// The order of the records; none if they are in order as they are, or in groups.
     keys: Vec<Key>,
+    groups: Vec<Chunk>,
+    bounds: Option<(TokenId, TokenId)>,
+}
+
+/// The keys of a stretch of records, group by group, and where each group begins and ends.
+struct Chunk {
+    keys: Vec<Key>,
+    ends: Vec<usize>,
+}
+
+impl Chunk {
+    fn new(
+        keys: impl Iterator<Item = Key> + Clone,
+        count: usize,
+        of: impl Fn(&Key) -> usize,
+    ) -> Self {
+        let mut ends = vec![0; count + 1];
+        keys.clone().for_each(|key| ends[of(&key) + 1] += 1);
+        for group in 0..count {
+            ends[group + 1] += ends[group];
+        }
+        let mut next = ends.clone();
+        let mut grouped = vec![Key { part: 0, index: 0 }; ends[count]];
+        for key in keys {
+            let next = &mut next[of(&key)];
+            grouped[*next] = key;
+            *next += 1;
+        }
+        Self { keys: grouped, ends }
+    }
+
+    fn group(&self, group: usize) -> &[Key] {
+        &self.keys[self.ends[group]..self.ends[group + 1]]
+    }
 }
 
 impl Buffer {
@@ -50,9 +112,15 @@ impl Buffer {
         self.records.len()
     }
 
+    /// The smallest and the largest token, once they are in groups; `None` if there are no
+    /// records.
+    pub(super) fn bounds(&self) -> Option<(TokenId, TokenId)> {
+        self.bounds
+    }
+
     pub(super) fn clear(&mut self) {
         self.records.clear();
-        self.keys.clear();
+        self.clear_order();
     }
 
     /// The memory that it has, to be used for something else.
@@ -60,25 +128,116 @@ impl Buffer {
         self.records
     }
 
+    /// Brings the records in groups, or in order where most would be in few groups.
+    pub(super) fn group(&mut self) {
+        let records = self.records.as_slice();
+        self.bounds = records.first().zip(records.last()).map(|ends| (ends.0.token, ends.1.token));
+        if is_in_order(records) {
+            self.clear_order();
+            return;
+        }
+        let widest = |a: (TokenId, TokenId), b: (TokenId, TokenId)| (a.0.min(b.0), a.1.max(b.1));
+        let chunk_len = CHUNK_RECORDS.max(records.len().div_ceil(CHUNKS_MAX));
+        let bounds = records.par_chunks(chunk_len).filter_map(bounds_of).reduce_with(widest);
+        let Some((min, max)) = bounds else { return };
+        self.bounds = bounds;
+        let skip_bits = shared_bits(&min, &max);
+        let (low, high) = (window(&min, skip_bits), window(&max, skip_bits));
+        let count = (records.len() / GROUP_KEYS).clamp(1, GROUPS_MAX);
+        let scale = ((count as u128) << 64) / (u128::from(high - low) + 1);
+        let group_of = |key: &Key| ((u128::from(key.part - low) * scale) >> 64) as usize;
+        let chunk = |(number, chunk): (usize, &[Record])| {
+            let keys = (number * chunk_len..).zip(chunk).map(|(index, record)| {
+                let part = window(&record.token, skip_bits);
+                Key { part, index: index as u32 }
+            });
+            Chunk::new(keys, count, group_of)
+        };
+        self.keys.clear();
+        self.groups = records.par_chunks(chunk_len).enumerate().map(chunk).collect();
+        let len_of =
+            |group| self.groups.iter().map(|chunk| chunk.group(group).len()).sum::<usize>();
+        if (0..count).any(|group| len_of(group) > WAVE_KEYS) {
+            self.sort();
+        }
+    }
+
     /// Brings the records in order. Of several with one token the newest is kept, and of
     /// several with the same time the first.
     pub(super) fn sort(&mut self) -> Sorted<'_> {
+        self.clear_order();
         let records = self.records.as_slice();
-        self.keys.clear();
-        if records.is_sorted_by(|a, b| a.token < b.token) {
-            return self.sorted();
+        if !is_in_order(records) {
+            let indexes = (0..records.len() as u32).into_par_iter();
+            self.keys.par_extend(indexes.map(|index| Key { part: 0, index }));
+            sort(&mut self.keys, records);
+            keep_one_each(&mut self.keys, records);
         }
-        let indexes = (0..records.len() as u32).into_par_iter();
-        self.keys.par_extend(indexes.map(|index| Key { part: 0, index }));
-        sort(&mut self.keys, records);
-        self.keys.dedup_by(|later, first| {
-            later.part == first.part
-                && record_of(records, later).token == record_of(records, first).token
-        });
         self.sorted()
     }
 
-    /// The records as they were brought in order.
+    /// The records in order, once they are in order or in groups.
+    pub(super) fn in_order(&mut self) -> Sorted<'_> {
+        if !self.groups.is_empty() {
+            self.sort();
+        }
+        self.sorted()
+    }
+
+    /// Gives the records in order, as [`sort`](Self::sort) brings them, some after the other,
+    /// while the next ones are sorted and gathered.
+    pub(super) fn visit(
+        &self,
+        mut visit: impl FnMut(&[Record]) -> Result<()> + Send,
+    ) -> Result<()> {
+        let mut places = Places::default();
+        let Some(Chunk { ends, .. }) = self.groups.first() else {
+            return self.sorted().for_each_piece(&mut places, &mut visit);
+        };
+        let mut groups = 0..ends.len() - 1;
+        let (mut ready, mut next) = (Vec::new(), Vec::new());
+        loop {
+            let sorted = Sorted { records: &self.records, order: Some(&ready) };
+            let ((), visited) = rayon::join(
+                || self.sort_wave(&mut groups, &mut next),
+                || sorted.for_each_piece(&mut places, &mut visit),
+            );
+            visited?;
+            if next.is_empty() {
+                return Ok(());
+            }
+            std::mem::swap(&mut ready, &mut next);
+        }
+    }
+
+    /// Sorts the keys of the next few groups.
+    fn sort_wave(&self, groups: &mut Range<usize>, keys: &mut Vec<Key>) {
+        keys.clear();
+        let mut lens = Vec::new();
+        while keys.len() < WAVE_KEYS
+            && let Some(group) = groups.next()
+        {
+            let start = keys.len();
+            self.groups.iter().for_each(|chunk| keys.extend_from_slice(chunk.group(group)));
+            lens.push(keys.len() - start);
+        }
+        let mut rest = keys.as_mut_slice();
+        let mut slices = Vec::with_capacity(lens.len());
+        for len in lens {
+            let (group, after) = rest.split_at_mut(len);
+            slices.push(group);
+            rest = after;
+        }
+        slices.into_par_iter().for_each(|group| sort_by_parts(group, &self.records));
+        keep_one_each(keys, &self.records);
+    }
+
+    fn clear_order(&mut self) {
+        self.keys.clear();
+        self.groups.clear();
+    }
+
+    /// The records as they were brought in order, if they are not in groups.
     pub(super) fn sorted(&self) -> Sorted<'_> {
         let order = (!self.keys.is_empty()).then_some(self.keys.as_slice());
         Sorted { records: &self.records, order }
@@ -88,6 +247,45 @@ impl Buffer {
 #[inline]
 fn record_of<'a>(records: &'a [Record], key: &Key) -> &'a Record {
     &records[key.index as usize]
+}
+
+/// The smallest and the largest token.
+fn bounds_of(records: &[Record]) -> Option<(TokenId, TokenId)> {
+    let (first, rest) = records.split_first()?;
+    let (mut min, mut max) = (&first.token, &first.token);
+    for Record { token, .. } in rest {
+        (min, max) = (min.min(token), max.max(token));
+    }
+    Some((*min, *max))
+}
+
+fn is_in_order(records: &[Record]) -> bool {
+    records.is_sorted_by(|a, b| a.token < b.token)
+}
+
+/// Of the keys of one token, which are in order, only the first.
+fn keep_one_each(keys: &mut Vec<Key>, records: &[Record]) {
+    keys.dedup_by(|later, first| {
+        later.part == first.part
+            && record_of(records, later).token == record_of(records, first).token
+    });
+}
+
+/// Sorts keys by their parts, and those with equal parts by token.
+fn sort_by_parts(keys: &mut [Key], records: &[Record]) {
+    let has_equal_part = |a: &Key, b: &Key| a.part == b.part;
+    let sort_equal = |keys: &mut [Key]| {
+        if keys.len() > 1 {
+            sort(keys, records);
+        }
+    };
+    if keys.len() <= 4 * GROUP_KEYS {
+        keys.sort_unstable();
+        keys.chunk_by_mut(has_equal_part).for_each(sort_equal);
+    } else {
+        keys.par_sort_unstable();
+        keys.par_chunk_by_mut(has_equal_part).for_each(sort_equal);
+    }
 }
 
 /// Sorts keys by token, those of one token with the one to keep first.
@@ -112,10 +310,7 @@ fn sort(keys: &mut [Key], records: &[Record]) {
     let skip_bits = shared_bits(&min, &max);
     keys.par_iter_mut()
         .for_each(|key| key.part = window(&record_of(records, key).token, skip_bits));
-    keys.par_sort_unstable();
-    keys.par_chunk_by_mut(|a, b| a.part == b.part)
-        .filter(|group| group.len() > 1)
-        .for_each(|group| sort(group, records));
+    sort_by_parts(keys, records);
 }
 
 /// Records in the order of their tokens, each token once.
@@ -155,23 +350,22 @@ impl<'a> Sorted<'a> {
         Some((ends.0.token, ends.1.token))
     }
 
-    /// Gives the records in order, a block at a time, and gathers the next ones meanwhile.
-    pub(super) fn for_each_block(
+    /// Gives the records in order, some at a time, and gathers the next ones meanwhile.
+    pub(super) fn for_each_piece(
         self,
-        batches: &mut Batches,
-        mut visit: impl FnMut(&[Record]) -> Result<()> + Send,
+        places: &mut Places<Piece>,
+        visit: &mut dyn FnMut(&[Record]) -> Result<()>,
     ) -> Result<()> {
         let Some(keys) = self.order else {
-            return self.records.chunks(BLOCK_RECORDS).try_for_each(visit);
+            return self.records.chunks(PIECE_RECORDS).try_for_each(visit);
         };
-        let mut rest = keys;
-        let gather = |batch: &mut Vec<Record>| {
-            let (keys, after) = rest.split_at(rest.len().min(BATCH_RECORDS));
-            rest = after;
-            batch.par_extend(keys.par_iter().map(|key| *record_of(self.records, key)));
+        let pieces: Vec<_> = keys.chunks(PIECE_RECORDS).collect();
+        let gather = |keys: &&[Key], piece: &mut Piece| {
+            piece.0.clear();
+            piece.0.extend(keys.iter().map(|key| record_of(self.records, key)));
             Ok(())
         };
-        batches.overlap(gather, |batch| batch.chunks(BLOCK_RECORDS).try_for_each(&mut visit))
+        for_each_in_order(&pieces, places, &gather, &mut |piece: &mut Piece| visit(&piece.0))
     }
 
     /// The last record, and all before it.

@@ -22,7 +22,7 @@ pub(crate) mod write;
 use bytemuck::Zeroable;
 
 use self::batches::Batches;
-use self::buffer::{Buffer, Sorted};
+use self::buffer::{Buffer, Piece, Sorted};
 use self::job::{Load, Memory, bytes_of};
 use self::merge::merge;
 use self::options::LoadOptions;
@@ -30,8 +30,10 @@ use self::runs::{Run, RunsWriter};
 use self::write::{InOrder, Source};
 use crate::error::Result;
 use crate::format::names::{segment_name, temporary_name};
+use crate::in_order::Places;
 use crate::io::Disk;
 use crate::io::disk::RealDisk;
+use crate::io::early_sync::EarlySync;
 use crate::io::unfinished::Unfinished;
 use crate::progress::Phase;
 use crate::segment::records::RecordsWriter;
@@ -75,15 +77,18 @@ fn in_order_within<'a>(
 
 /// What was written of the records that had no room.
 #[derive(Default)]
-struct Spilled {
+struct Spilled<'a> {
     /// The first run, while it is the only one: where the segment's records belong.
     first: Option<RecordsWriter>,
+    /// Has it on its way to the disk once it got longer than memory is: then it is likely to stay.
+    early_sync: Option<EarlySync<'a>>,
     /// Where the other runs are written.
     writer: Option<RunsWriter>,
     /// All runs, once there are several.
     runs: Vec<Run>,
     /// Records that were written for the time being.
     written: u64,
+    places: Places<Piece>,
 }
 
 impl<'a> Load<'a> {
@@ -105,7 +110,7 @@ impl<'a> Load<'a> {
                 // The last token may come again: then it still has to be decided which
                 // record is kept.
                 if let Some((last, others)) = self.sort(&mut buffer)?.split_last() {
-                    self.spill(others, &mut batches, &mut spilled)
+                    self.spill(others, &mut spilled)
                         .map_err(|error| error.of_taking(bytes_of(read)))?;
                     buffer.clear();
                     buffer.push(last);
@@ -119,11 +124,12 @@ impl<'a> Load<'a> {
         }
         self.options.report(Phase::Reading, read, Some(read))?;
         let is_all = spilled.first.is_none() && spilled.runs.is_empty();
-        let sorted = self.sort(&mut buffer)?;
         let source = if is_all {
+            self.sorting(buffer.len(), || buffer.group())?;
             Source::Memory(buffer)
         } else {
-            self.spill(sorted, &mut batches, &mut spilled)
+            let sorted = self.sort(&mut buffer)?;
+            self.spill(sorted, &mut spilled)
                 .and_then(|()| match spilled.first.take() {
                     Some(records) => Ok(Source::InPlace(records)),
                     None => self.few_runs(&mut spilled, buffer.into_memory(), &mut batches),
@@ -134,21 +140,21 @@ impl<'a> Load<'a> {
     }
 
     fn sort<'b>(&self, buffer: &'b mut Buffer) -> Result<Sorted<'b>> {
-        let len = buffer.len() as u64;
+        self.sorting(buffer.len(), || buffer.sort())
+    }
+
+    /// Says that so many records are being brought in order.
+    fn sorting<T>(&self, len: usize, sort: impl FnOnce() -> T) -> Result<T> {
+        let len = len as u64;
         self.options.report(Phase::Sorting, 0, Some(len))?;
-        let sorted = buffer.sort();
+        let sorted = sort();
         self.options.report(Phase::Sorting, len, Some(len))?;
         Ok(sorted)
     }
 
     /// Writes records that have no room: to the end of the last run, if that ends before
     /// they begin, or as a run of their own.
-    fn spill(
-        &self,
-        sorted: Sorted<'_>,
-        batches: &mut Batches,
-        spilled: &mut Spilled,
-    ) -> Result<()> {
+    fn spill(&self, sorted: Sorted<'_>, spilled: &mut Spilled<'a>) -> Result<()> {
         let Some((min, max)) = sorted.bounds() else { return Ok(()) };
         let mut done = 0;
         let mut report = |records: usize| -> Result<()> {
@@ -163,11 +169,20 @@ impl<'a> Load<'a> {
         if let Some(first) = &mut spilled.first
             && (first.count() == 0 || first.bounds().1 < min)
         {
-            return sorted.for_each_block(batches, |records| {
+            if first.count() > 0 {
+                let early = || EarlySync::new(self.disk, &self.name);
+                spilled.early_sync.get_or_insert_with(early);
+            }
+            return sorted.for_each_piece(&mut spilled.places, &mut |records| {
                 report(records.len())?;
-                records.iter().try_for_each(|record| first.push(record))
+                first.push(records)?;
+                if let Some(early_sync) = &mut spilled.early_sync {
+                    early_sync.wrote(records.len());
+                }
+                Ok(())
             });
         }
+        spilled.early_sync = None;
         if let Some(first) = spilled.first.take() {
             spilled.written += first.count();
             spilled.runs.push(self.first_run(first)?);
@@ -177,7 +192,7 @@ impl<'a> Load<'a> {
             none => none.insert(RunsWriter::new(self.temporary())?),
         };
         let start = writer.len();
-        sorted.for_each_block(batches, |records| {
+        sorted.for_each_piece(&mut spilled.places, &mut |records| {
             report(records.len())?;
             writer.push(records)
         })?;
@@ -194,7 +209,7 @@ impl<'a> Load<'a> {
     /// Runs, no more of them than can be merged at a time, and memory to do so.
     fn few_runs(
         &self,
-        spilled: &mut Spilled,
+        spilled: &mut Spilled<'_>,
         mut memory: Vec<Record>,
         batches: &mut Batches,
     ) -> Result<Source> {
@@ -210,7 +225,7 @@ impl<'a> Load<'a> {
     /// the others can be merged with them.
     fn merge_some(
         &self,
-        spilled: &mut Spilled,
+        spilled: &mut Spilled<'_>,
         memory: &mut [Record],
         batches: &mut Batches,
     ) -> Result<()> {

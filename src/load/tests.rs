@@ -148,6 +148,17 @@ fn several_blocks() {
     }
 }
 
+/// More than is sorted at a time, with each token several times, or nearly all in one group.
+#[test]
+fn several_waves() {
+    let memory = Memory { sort_records: 400_000, merge_records: 1_000, runs_max: 4 };
+    let tokens = KeyFamily::Uniform.generate(100_000, 1).repeat(3);
+    check(&records(shuffled(tokens, 3), |index| index * index % 5), memory);
+    let mut tokens = KeyFamily::Dense64.generate(200_000, 1);
+    tokens.push(TokenId::MAX);
+    check(&records(shuffled(tokens, 4), |_| 7), memory);
+}
+
 #[test]
 fn what_is_in_order_is_written_once() {
     for memory in &MEMORIES[1..] {

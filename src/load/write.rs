@@ -18,6 +18,7 @@ use crate::format::kinds::Kind;
 use crate::format::layout::{BLOCK_RECORDS, RECORDS_END};
 use crate::format::manifest::SegmentEntry;
 use crate::format::names::segment_name;
+use crate::io::early_sync::EarlySync;
 use crate::io::unfinished::Unfinished;
 use crate::manifest::sync_names;
 use crate::progress::Phase;
@@ -114,7 +115,7 @@ impl InOrder<'_> {
     /// Looks for records, once they were written.
     pub(crate) fn finder(&mut self) -> Result<Finder<'_>> {
         let cursors = match &mut self.source {
-            Source::Memory(buffer) => return Ok(Finder::Memory(buffer.sorted())),
+            Source::Memory(buffer) => return Ok(Finder::Memory(buffer.in_order())),
             // It is a run when it was written.
             Source::InPlace(_) => Vec::new(),
             Source::Runs { runs, memory } => {
@@ -147,11 +148,11 @@ impl InOrder<'_> {
         match source {
             Source::InPlace(_) => Ok(None),
             Source::Memory(buffer) => {
-                let sorted = buffer.sorted();
-                let Some(bounds) = sorted.bounds() else { return Ok(None) };
-                let records_max = sorted.len() as u64;
+                let Some(bounds) = buffer.bounds() else { return Ok(None) };
+                // Fewer, if tokens come several times.
+                let records_max = buffer.len() as u64;
                 load.write(SegmentPlan { ids, records_max, bounds }, below, |push| {
-                    sorted.for_each_block(batches, push)
+                    buffer.visit(push)
                 })
             }
             Source::Runs { runs, memory } => {
@@ -209,10 +210,12 @@ impl Load<'_> {
         fill: impl FnOnce(&mut (dyn FnMut(&[Record]) -> Result<()> + Send)) -> Result<()>,
     ) -> Result<Option<SegmentEntry>> {
         let mut builder = SegmentBuilder::new(self.create()?, self.disk.path_of(&self.name), plan)?;
+        let mut early_sync = EarlySync::new(self.disk, &self.name);
         let mut done = 0;
         fill(&mut |records| {
             self.options.report(Phase::Writing, done, Some(plan.records_max))?;
             done += records.len() as u64;
+            early_sync.wrote(records.len());
             let Some(below) = below else {
                 return records.iter().try_for_each(|record| builder.push(record, Kind::Fresh));
             };
@@ -223,6 +226,7 @@ impl Load<'_> {
             }
             Ok(())
         })?;
+        early_sync.finish();
         builder.finish(&mut self.finishing())
     }
 }

@@ -164,6 +164,12 @@ impl Line {
         Self(bytes)
     }
 
+    /// Says that a line begins so many positions later.
+    pub(crate) fn move_by(&mut self, records: usize) {
+        let start = self.start() + records;
+        self.0[..START_LEN].copy_from_slice(&(start as u32).to_le_bytes());
+    }
+
     /// Says that a bucket, and so each one after it, ends after so many records of the
     /// line, or more than a byte can say.
     pub(crate) fn end_at(&mut self, bucket: usize, records: usize) {

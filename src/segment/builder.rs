@@ -1,9 +1,10 @@
 //! Building a segment in one pass.
 //!
-//! Records come in order and go out again at once, page by page; their suffixes
-//! become a block of postings every 32,768 records, and directory and kinds are
-//! written along. What is kept in memory is a buffer for each section and four bytes
-//! for each page written: a thousandth of the file.
+//! Records come in order and go out again a few blocks of 32,768 at a time. What a segment
+//! has of each block, its postings, checksums and lines of the directory, is made on all
+//! cores, and written in order by the thread that the records come from. What is kept in
+//! memory is these few blocks, a buffer for each section and four bytes for each page
+//! written: a thousandth of the file.
 //!
 //! How many records will come is known only as an upper bound, for instance when
 //! inputs are merged that may hold the same tokens. Each section is written where it
@@ -15,6 +16,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use super::block::BlockIndexes;
 use super::directory::{DirectoryWriter, write_directory_again};
 use super::kinds::KindsWriter;
 use super::records::{Finishing, RecordsWriter};
@@ -28,8 +30,8 @@ use crate::format::layout::{
 use crate::format::manifest::SegmentEntry;
 use crate::format::segment::{BucketMap, Header, StoreIdBytes};
 use crate::format::{PAGE_LEN, checksum};
+use crate::in_order::{Places, for_each_in_order};
 use crate::io::DiskFile;
-use crate::search::postings::write_block;
 use crate::token::{Record, TokenId};
 
 /// Whose segment it is, and which.
@@ -49,12 +51,18 @@ pub(crate) struct SegmentPlan {
     pub(crate) bounds: (TokenId, TokenId),
 }
 
+/// Records that are indexed together.
+const PENDING_RECORDS: usize = 4 * BLOCK_RECORDS;
+
 /// A segment being written.
 pub(crate) struct SegmentBuilder {
     plan: SegmentPlan,
     records: RecordsWriter,
     indexes: Indexes,
     kinds: KindsWriter,
+    /// Records that come next.
+    pending: Vec<Record>,
+    places: Places<BlockIndexes>,
 }
 
 impl SegmentBuilder {
@@ -67,22 +75,46 @@ impl SegmentBuilder {
         let layout = layout_of(plan.records_max, &map, true, false)?;
         let records = RecordsWriter::new(file, path);
         let kinds = KindsWriter::new(layout.section(SectionId::Kinds).offset);
-        Ok(Self { plan, records, indexes: Indexes::new(map, &layout), kinds })
+        let pending = Vec::with_capacity(PENDING_RECORDS.min(plan.records_max as usize));
+        let (indexes, places) = (Indexes::new(map, &layout), Places::default());
+        Ok(Self { plan, records, indexes, kinds, pending, places })
     }
 
     /// Appends a record; its token must be larger than that of the one before.
     pub(crate) fn push(&mut self, record: &Record, kind: Kind) -> Result<()> {
         let SegmentPlan { records_max, bounds: (low, high), .. } = &self.plan;
-        let position = self.records.count;
+        let position = self.records.count + self.pending.len() as u64;
         if position == *records_max {
             return Err(Error::TooManyRecords { max: *records_max, found: position + 1 });
         }
-        if record.token < *low || record.token > *high {
-            return Err(Error::OutOfOrder { token: record.token, last: self.records.last });
+        let token = record.token;
+        let last = self.pending.last().map_or(&self.records.last, |last| &last.token);
+        if token < *low || token > *high || (position > 0 && token <= *last) {
+            return Err(Error::OutOfOrder { token, last: *last });
         }
-        self.records.push(record)?;
-        self.indexes.push(&record.token, &self.records.file)?;
+        self.pending.push(*record);
+        if self.pending.len() == PENDING_RECORDS {
+            self.write_pending()?;
+        }
         self.kinds.push(position, kind, &self.records.file)
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        let Self { records, indexes, pending, places, .. } = self;
+        let map = indexes.directory.map;
+        let blocks: Vec<_> = pending.chunks(BLOCK_RECORDS).collect();
+        let make = |block: &&[Record], made: &mut BlockIndexes| {
+            made.make(block, &map);
+            Ok(())
+        };
+        let mut rest = blocks.iter();
+        for_each_in_order(&blocks, places, &make, &mut |made: &mut BlockIndexes| {
+            let Some(block) = rest.next() else { return Ok(()) };
+            records.append(block, &made.checksums)?;
+            indexes.append(block, made, &records.file)
+        })?;
+        pending.clear();
+        Ok(())
     }
 
     /// Writes what is left, syncs the file and makes it read-only: all that is missing
@@ -93,6 +125,7 @@ impl SegmentBuilder {
         mut self,
         progress: &mut dyn FnMut(Finishing) -> Result<()>,
     ) -> Result<Option<SegmentEntry>> {
+        self.write_pending()?;
         if self.records.count == 0 {
             return Ok(None);
         }
@@ -131,11 +164,13 @@ impl RecordsWriter {
         let layout = layout_of(self.count, &map, false, false)?;
         let mut indexes = Indexes::new(map, &layout);
         let mut kinds = KindsWriter::new(layout.section(SectionId::Kinds).offset);
+        let mut made = BlockIndexes::default();
         let mut position = 0;
         let is_whole = self.for_each_block(progress, |block| {
             let Some(kinds_of_block) = kinds_of(block)? else { return Ok(ControlFlow::Break(())) };
-            for (record, kind) in block.iter().zip(kinds_of_block) {
-                indexes.push(&record.token, &self.file)?;
+            made.make(block, &map);
+            indexes.append(block, &mut made, &self.file)?;
+            for kind in kinds_of_block {
                 kinds.push(position, kind, &self.file)?;
                 position += 1;
             }
@@ -154,8 +189,6 @@ impl RecordsWriter {
 struct Indexes {
     postings: SectionWriter,
     directory: DirectoryWriter,
-    /// Suffixes of the block of records that is being filled.
-    suffixes: Vec<u16>,
 }
 
 impl Indexes {
@@ -164,30 +197,16 @@ impl Indexes {
         Self {
             postings: SectionWriter::new(SectionId::Postings, offset(SectionId::Postings)),
             directory: DirectoryWriter::new(map, offset(SectionId::Directory)),
-            suffixes: Vec::with_capacity(BLOCK_RECORDS),
         }
     }
 
-    /// Enters the token of the next record.
-    #[inline]
-    fn push(&mut self, token: &TokenId, file: &File) -> Result<()> {
-        self.suffixes.push(token.suffix());
-        if self.suffixes.len() == BLOCK_RECORDS {
-            self.write_postings(file)?;
-        }
-        self.directory.push(token, file)
-    }
-
-    fn write_postings(&mut self, file: &File) -> Result<()> {
-        write_block(&self.suffixes, &mut self.postings.buffer);
-        self.suffixes.clear();
-        self.postings.push(&[], file)
+    /// Appends those of the next block of records.
+    fn append(&mut self, block: &[Record], made: &mut BlockIndexes, file: &File) -> Result<()> {
+        self.postings.append(&made.postings, &[made.postings_checksum], file)?;
+        self.directory.append(block, &mut made.lines, file)
     }
 
     fn finish(&mut self, file: &File) -> Result<()> {
-        if !self.suffixes.is_empty() {
-            self.write_postings(file)?;
-        }
         self.postings.finish(file)?;
         self.directory.finish(file)
     }
@@ -215,12 +234,12 @@ fn complete(
     postings.move_down(layout.section(SectionId::Postings).offset, file)?;
     let offset = layout.section(SectionId::Directory).offset;
     let directory = settle_directory(directory, map, offset, records, progress)?;
-    let (map, has_fences) = (directory.map, directory.crowded > 0);
+    let (map, has_fences) = (directory.map, directory.crowded() > 0);
     let layout = layout_of(records.count, &map, has_kinds, has_fences)?;
     kinds.section.move_down(layout.section(SectionId::Kinds).offset, file)?;
     let fences = layout.section(SectionId::Fences).offset;
     let fences = has_fences.then(|| write_fences(fences, records)).transpose()?;
-    let mut sections = vec![&records.section, &postings, &directory.lines, &kinds.section];
+    let mut sections = vec![&records.section, &postings, &directory.section, &kinds.section];
     sections.extend(&fences);
 
     let mut checksums =
@@ -230,10 +249,9 @@ fn complete(
     }
     checksums.finish(file)?;
     let mut roots = SectionWriter::new(SectionId::Roots, layout.section(SectionId::Roots).offset);
-    for sum in &checksums.checksums {
-        roots.buffer.extend_from_slice(&sum.to_le_bytes());
-    }
-    let roots_checksum = checksum(&roots.buffer);
+    let sums: Vec<_> = checksums.checksums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+    let roots_checksum = checksum(&sums);
+    roots.push(&sums, file)?;
     roots.finish(file)?;
     sections.extend([&checksums, &roots]);
     // What was moved may have left bytes behind between two sections.
@@ -293,11 +311,11 @@ fn settle_directory(
 ) -> Result<DirectoryWriter> {
     let lines_max = directory.map.lines;
     if map == directory.map {
-        directory.lines.move_down(offset, &records.file)?;
+        directory.section.move_down(offset, &records.file)?;
     } else {
         directory = write_directory_again(map, offset, records, progress)?;
     }
-    if directory.crowded == 0 {
+    if directory.crowded() == 0 {
         return Ok(directory);
     }
     // A few tokens far from all others?
@@ -308,10 +326,10 @@ fn settle_directory(
     let mut parts = 0;
     if map.lines <= lines_max {
         let of_most = write_directory_again(map, offset, records, progress)?;
-        if of_most.crowded == 0 {
+        if of_most.crowded() == 0 {
             return Ok(of_most);
         }
-        if of_most.crowded < directory.crowded / 2 {
+        if of_most.crowded() < directory.crowded() / 2 {
             (bounds, parts) = (most, MOST_PARTS);
         }
     }

@@ -40,21 +40,35 @@ impl RecordsWriter {
         Self { file: File { file, path }, section, count: 0, min: TokenId::MIN, last: TokenId::MIN }
     }
 
-    /// Appends a record; its token must be larger than that of the one before.
-    #[inline]
-    pub(crate) fn push(&mut self, record: &Record) -> Result<()> {
-        let token = record.token;
-        if self.count == 0 {
-            self.min = token;
-        } else if token <= self.last {
-            return Err(Error::OutOfOrder { token, last: self.last });
+    /// Appends records; each token must be larger than the one before.
+    pub(crate) fn push(&mut self, records: &[Record]) -> Result<()> {
+        let mut last = (self.count > 0).then_some(&self.last);
+        for Record { token, .. } in records {
+            if let Some(&last) = last.filter(|last| token <= last) {
+                return Err(Error::OutOfOrder { token: *token, last });
+            }
+            last = Some(token);
         }
-        if self.count + 1 == RECORDS_END {
+        if self.count + records.len() as u64 >= RECORDS_END {
             return Err(Error::TooManyRecords { max: RECORDS_END - 1, found: RECORDS_END });
         }
-        self.last = token;
-        self.count += 1;
-        self.section.push(bytemuck::bytes_of(record), &self.file)
+        self.count_in(records);
+        self.section.push(bytemuck::cast_slice(records), &self.file)
+    }
+
+    /// Appends a block of records in order, with the checksums of its pages.
+    pub(super) fn append(&mut self, block: &[Record], checksums: &[u32]) -> Result<()> {
+        self.count_in(block);
+        self.section.append(bytemuck::cast_slice(block), checksums, &self.file)
+    }
+
+    fn count_in(&mut self, records: &[Record]) {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return };
+        if self.count == 0 {
+            self.min = first.token;
+        }
+        self.last = last.token;
+        self.count += records.len() as u64;
     }
 
     /// Number of records so far.

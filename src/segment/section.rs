@@ -33,7 +33,7 @@ pub(super) struct SectionWriter {
     pub(super) offset: usize,
     /// Bytes written to the file.
     pub(super) written: usize,
-    pub(super) buffer: Vec<u8>,
+    buffer: Vec<u8>,
     pub(super) checksums: Vec<u32>,
     /// The checksum of the chunk that is not complete yet, and how much it has of it.
     hasher: crc32fast::Hasher,
@@ -53,26 +53,7 @@ impl SectionWriter {
         }
     }
 
-    #[inline]
     pub(super) fn push(&mut self, bytes: &[u8], file: &File) -> Result<()> {
-        self.buffer.extend_from_slice(bytes);
-        let at = self.offset + self.written;
-        let len = (at + 1).next_multiple_of(HUGE_PAGE_LEN) - at;
-        if self.buffer.len() >= len { self.write_first(len, file) } else { Ok(()) }
-    }
-
-    /// Writes what is left, the last chunk perhaps shorter.
-    pub(super) fn finish(&mut self, file: &File) -> Result<()> {
-        self.write_first(self.buffer.len(), file)?;
-        if self.hashed > 0 {
-            self.checksums.push(std::mem::take(&mut self.hasher).finalize());
-            self.hashed = 0;
-        }
-        Ok(())
-    }
-
-    fn write_first(&mut self, len: usize, file: &File) -> Result<()> {
-        let bytes = &self.buffer[..len];
         let mut rest = bytes;
         while !rest.is_empty() {
             let (part, after) = rest.split_at(rest.len().min(self.id.chunk_len() - self.hashed));
@@ -84,9 +65,52 @@ impl SectionWriter {
             }
             rest = after;
         }
-        file.write(bytes, self.offset + self.written)?;
-        self.written += len;
-        self.buffer.drain(..len);
+        self.put(bytes, file)
+    }
+
+    /// Appends chunks whose checksums are known. The last one may be shorter if no other
+    /// follows.
+    pub(super) fn append(&mut self, chunks: &[u8], checksums: &[u32], file: &File) -> Result<()> {
+        debug_assert_eq!(self.hashed, 0);
+        self.checksums.extend_from_slice(checksums);
+        self.put(chunks, file)
+    }
+
+    /// Writes what is left, the last chunk perhaps shorter.
+    pub(super) fn finish(&mut self, file: &File) -> Result<()> {
+        if self.hashed > 0 {
+            self.checksums.push(std::mem::take(&mut self.hasher).finalize());
+            self.hashed = 0;
+        }
+        self.write_buffer(file)
+    }
+
+    #[inline]
+    fn put(&mut self, mut bytes: &[u8], file: &File) -> Result<()> {
+        loop {
+            let at = self.offset + self.written;
+            let len = (at + 1).next_multiple_of(HUGE_PAGE_LEN) - at;
+            let missing = len - self.buffer.len();
+            if bytes.len() < missing {
+                self.buffer.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let (first, rest) = bytes.split_at(missing);
+            bytes = rest;
+            if self.buffer.is_empty() {
+                file.write(first, at)?;
+                self.written += len;
+            } else {
+                self.buffer.extend_from_slice(first);
+                self.write_buffer(file)?;
+            }
+        }
+    }
+
+    fn write_buffer(&mut self, file: &File) -> Result<()> {
+        file.write(&self.buffer, self.offset + self.written)?;
+        self.written += self.buffer.len();
+        self.buffer.clear();
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use crate::tokens::Source;
 
 /// The top-level modules, lowest floor first. `lib.rs` is the roof.
 const FLOORS: [&[&str]; 11] = [
-    &["token", "challenge", "batch", "error", "options", "progress", "report", "sync"],
+    &["token", "challenge", "batch", "error", "in_order", "options", "progress", "report", "sync"],
     &["format", "io"],
     &["search"],
     &["segment", "log", "manifest"],
