@@ -62,6 +62,9 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Tokens of a batch.
+const READ_BATCH: usize = 256;
+
 fn reads(clean: &Snapshot, layered: &Snapshot, tokens: &[TokenId], rounds: usize) {
     let mut random = Random::new("queries", 1);
     let hits: Vec<_> = (0..QUERIES).map(|_| *random.pick(tokens)).collect();
@@ -71,6 +74,16 @@ fn reads(clean: &Snapshot, layered: &Snapshot, tokens: &[TokenId], rounds: usize
     let scan_down = |snapshot: &Snapshot, token: TokenId| {
         let range = snapshot.range(..token).rev().take(SCAN);
         black_box(range.fold(0, |sum, item| sum ^ item.expect("a record").1.time));
+    };
+    let challenges: Vec<_> = hits.iter().map(|token| (*token, peer)).collect();
+    let batch = |i: usize| i * READ_BATCH % (QUERIES - READ_BATCH)..;
+    let look_up_many = |snapshot: &Snapshot, tokens: &[TokenId], i: usize| {
+        let mut values = Vec::new();
+        let _ = black_box(snapshot.get_many(&tokens[batch(i)][..READ_BATCH], &mut values));
+    };
+    let sign_many = |snapshot: &Snapshot, challenges: &[(TokenId, PeerId)], i: usize| {
+        let mut signed = Vec::new();
+        let _ = black_box(snapshot.sign_many(&challenges[batch(i)][..READ_BATCH], &mut signed));
     };
     let (name, with) = ("clean", "three layers and a delta");
     let mut workloads = [
@@ -83,6 +96,12 @@ fn reads(clean: &Snapshot, layered: &Snapshot, tokens: &[TokenId], rounds: usize
         Workload::new("signature", "a lookup, a hash, a walk, ten records", "at most 2.5 x")
             .with(name, 50_000, |i| drop(black_box(clean.sign(&hit(i), &peer))))
             .with(with, 50_000, |i| drop(black_box(layered.sign(&hit(i), &peer)))),
+        Workload::new("lookups, 256 at a time", "256 tokens", "none")
+            .with(name, 800, |i| look_up_many(clean, &hits, i))
+            .with(with, 800, |i| look_up_many(layered, &hits, i)),
+        Workload::new("signatures, 256 at a time", "256 tokens", "none")
+            .with(name, 200, |i| sign_many(clean, &challenges, i))
+            .with(with, 200, |i| sign_many(layered, &challenges, i)),
         Workload::new("scan up", "1,000 records", "at most 1.5 x")
             .with(name, 1_000, |i| scan_up(clean, hit(i)))
             .with(with, 1_000, |i| scan_up(layered, hit(i))),

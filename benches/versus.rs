@@ -25,6 +25,9 @@ mod turns;
 
 const RANGE_RECORDS: usize = 1_000;
 
+/// Tokens of a batch.
+const BATCH: usize = 256;
+
 /// Different tokens asked for, in turns.
 const QUERIES: usize = 1_000_000;
 
@@ -51,18 +54,38 @@ fn main() -> Result<()> {
     let hit = |i: usize| hits[i % QUERIES];
     let miss = |i: usize| misses[i % QUERIES];
 
+    // What one call does for so many tokens is done at the first of them.
+    let batch = |i: usize| (i.is_multiple_of(BATCH)).then(|| i % (QUERIES - BATCH));
+    let challenges: Vec<_> = hits.iter().map(|token| (*token, peer)).collect();
+    let (mut found, mut missed, mut signed) = (Vec::new(), Vec::new(), Vec::new());
+
     let mut workloads = [
         Workload::new("lookup, hit", "one token", "10 x redb")
             .with("ringstore", 200_000, |i| drop(black_box(snapshot.get(&hit(i)))))
             .with("ringstore, never checked", 200_000, |i| drop(black_box(unchecked.get(&hit(i)))))
+            .with("ringstore, batches", 800 * BATCH, |i| {
+                if let Some(at) = batch(i) {
+                    let _ = black_box(snapshot.get_many(&hits[at..at + BATCH], &mut found));
+                }
+            })
             .with("redb", 100_000, |i| drop(black_box(redb.lookup(&hit(i))))),
         Workload::new("lookup, miss", "one token", "10 x redb")
             .with("ringstore", 200_000, |i| drop(black_box(snapshot.get(&miss(i)))))
+            .with("ringstore, batches", 800 * BATCH, |i| {
+                if let Some(at) = batch(i) {
+                    let _ = black_box(snapshot.get_many(&misses[at..at + BATCH], &mut missed));
+                }
+            })
             .with("redb", 100_000, |i| drop(black_box(redb.lookup(&miss(i))))),
         Workload::new("signature", "a lookup, a hash, a walk, ten records", "500 x redb")
             .with("ringstore", 50_000, |i| drop(black_box(snapshot.sign(&hit(i), &peer))))
             .with("ringstore, never checked", 50_000, |i| {
                 drop(black_box(unchecked.sign(&hit(i), &peer)));
+            })
+            .with("ringstore, batches", 200 * BATCH, |i| {
+                if let Some(at) = batch(i) {
+                    let _ = black_box(snapshot.sign_many(&challenges[at..at + BATCH], &mut signed));
+                }
             })
             .with("redb, iterator walk", 100, |i| sign_by_iterator(&redb, &hit(i), &peer))
             .with("redb, cursor walk", 100, |i| drop(black_box(redb.sign(&hit(i), &peer)))),
