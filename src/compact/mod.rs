@@ -72,7 +72,7 @@ fn write(
         // If there are more, kinds lie, and merging on finds out which.
         if done <= records_max { builder.push(record, kind) } else { Ok(()) }
     })?;
-    early_sync.finish();
+    drop(early_sync);
     if done > records_max {
         let expected = format!("{records_max} records, as kinds were counted");
         let found = format!("{done}");

@@ -9,7 +9,8 @@ use super::Disk;
 /// After so many records, what is written so far is sent on its way to the disk.
 const EARLY_RECORDS: usize = 1 << 20;
 
-/// Syncs a file again and again in a thread of its own. A file of few records is left alone.
+/// Syncs a file again and again in a thread of its own, which is waited for when this is dropped.
+/// A file of few records is left alone.
 ///
 /// What fails meanwhile the last sync will say: each handle of a file is told of it, and this
 /// has another one.
@@ -61,9 +62,6 @@ impl<'a> EarlySync<'a> {
         let thread = thread::Builder::new().name("ringstore-sync".into()).spawn(sync).ok()?;
         Some(Syncing { ask, thread })
     }
-
-    /// Waits until it is not at it any more.
-    pub(crate) fn finish(self) {}
 }
 
 impl Drop for EarlySync<'_> {
@@ -94,7 +92,7 @@ mod tests {
             for _ in 0..records {
                 early_sync.wrote(1);
             }
-            early_sync.finish();
+            drop(early_sync);
             let calls = watch.lock().unwrap().calls.clone();
             assert_eq!(calls.len(), syncs, "{calls:?}");
             assert!(calls.iter().all(|call| call == "sync data of file"));

@@ -226,7 +226,7 @@ impl Load<'_> {
             }
             Ok(())
         })?;
-        early_sync.finish();
+        drop(early_sync);
         builder.finish(&mut self.finishing())
     }
 }
