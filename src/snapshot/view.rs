@@ -21,8 +21,10 @@ use crate::segment::find::Found;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
 
-/// A bottom layer and the parts above it.
-#[derive(Debug)]
+/// A bottom layer and the parts above it. A clone shares them, and has a count of users of its
+/// own when it is in an [`Arc`], in a line of the cache that nothing else is in.
+#[derive(Clone, Debug)]
+#[repr(align(128))]
 pub(crate) struct View {
     pub(super) base: Arc<Layer>,
     pub(super) parts: Vec<Part>,

@@ -11,6 +11,10 @@
 //!
 //! - `Published::get` without looking at the number of what it finds, or `Published::set`
 //!   without saying which view is the newest: a reader goes back;
+//! - `Published::fill` looking which view is the newest before it sets the bit of its stripe, or
+//!   not looking; `Published::set` taking the bits before it says which view is the newest, not
+//!   setting again that of a stripe that it could not empty, or `tidy` leaving out the stripes: a
+//!   view is kept for nobody;
 //! - `Writer::lead` waking those who wait before the view is published: who committed does
 //!   not see it;
 //! - `Writer::show` publishing while something is in line: what is seen is not on the disk;
@@ -59,14 +63,15 @@ fn views_are_whole_and_never_older() {
     explore(10_000, || {
         let published = Arc::new(Published::new([0u64; 2]));
         let acknowledged = Arc::new(AtomicU64::new(0));
-        let readers: Vec<_> = (0..2)
+        // One of them shares a stripe with another one.
+        let readers: Vec<_> = (0..3)
             .map(|_| {
                 let (published, acknowledged) = (Arc::clone(&published), Arc::clone(&acknowledged));
                 thread::spawn(move || {
                     let mut last = 0;
                     for _ in 0..4 {
                         let least = acknowledged.load(Ordering::Acquire);
-                        let [number, again] = *published.get();
+                        let [number, again] = *published.striped();
                         assert_eq!(number, again);
                         assert!(number >= least && number >= last, "{number} {least} {last}");
                         last = number;
@@ -79,6 +84,30 @@ fn views_are_whole_and_never_older() {
             acknowledged.store(number, Ordering::Release);
         }
         readers.into_iter().for_each(|reader| reader.join().unwrap());
+    });
+}
+
+/// A view that was replaced is freed, whoever was about to take it, or to leave it in a stripe.
+#[test]
+fn views_are_kept_for_nobody() {
+    explore(10_000, || {
+        let published = Arc::new(Published::new(Arc::new(0u64)));
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let published = Arc::clone(&published);
+                thread::spawn(move || (0..3).for_each(|_| drop(published.striped())))
+            })
+            .collect();
+        // Of what clones of a view share.
+        let mut replaced = Vec::new();
+        for number in 1..=2 {
+            replaced.push(Arc::downgrade(&*published.get()));
+            drop(published.set(Arc::new(number)));
+            published.tidy();
+        }
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        assert!(replaced.iter().all(|view| view.strong_count() == 0));
+        assert_eq!(**published.striped(), 2);
     });
 }
 

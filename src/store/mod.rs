@@ -300,7 +300,7 @@ impl Store {
 
     /// What the store holds now; see [`Snapshot`].
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.inner.published.get())
+        Snapshot::new(self.inner.published.striped())
     }
 
     /// The right to write, if there is one.

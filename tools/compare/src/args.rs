@@ -12,7 +12,9 @@ use ringstore::testing::keys::KeyFamily;
 use crate::engines::ringstore::Ringstore;
 use crate::engines::{self, Engine};
 use crate::keys;
+use crate::load::RAW;
 use crate::reads::Effort;
+use crate::results::{Measured, Results};
 use crate::workload::Workload;
 
 const AFTER_HELP: &str = "\
@@ -20,8 +22,8 @@ The table goes to standard output, messages and progress to standard error.
 
 Exit codes:
   0  done
-  1  an engine gave wrong answers
-  2  wrong usage, or a file without results
+  1  an engine gave wrong answers, or something regressed
+  2  wrong usage, or a file without results, or with others than are needed
   5  input or output failed, such as no space, or an engine did; the others' results stay
 130  interrupted; what was measured before is in the file of --json
 
@@ -33,7 +35,8 @@ Examples:
   ringstore-compare --tokens 10000000 --density 0.99 --workloads sign
   ringstore-compare --workloads commit --dir /mnt/disk
   ringstore-compare --tokens 1000000 --plots plots
-  ringstore-compare report results.json --plots plots";
+  ringstore-compare report results.json --plots plots
+  ringstore-compare regressions";
 
 const AFTER_HELP_OF_REPORT: &str = "\
 Plots show cost against the number of tokens if files are of several. Where files have the
@@ -43,6 +46,19 @@ Examples:
   ringstore-compare report results.json
   ringstore-compare report results.json --markdown > results.md
   ringstore-compare report 100k.json 1m.json 10m.json --plots plots";
+
+const AFTER_HELP_OF_REGRESSIONS: &str = "\
+Of each workload and number of threads, what ringstore takes is divided by what the other
+engine takes in the same run, so that the machine counts less; sizes are compared as they are.
+Of several runs the one counts whose ratio is the median. What is missing now counts as
+regressed.
+
+Examples:
+  ringstore-compare regressions
+  ringstore-compare regressions --dir /mnt/disk --runs 5
+  ringstore-compare regressions one.json two.json three.json --threshold 20
+  ringstore-compare regressions --keep
+  ringstore-compare --engines ringstore,lmdb --json benches/figures/1m.json";
 
 /// All families of keys.
 const ALL: &str = "all";
@@ -76,16 +92,6 @@ pub struct Args {
     #[arg(long, value_name = "WORKLOAD,…", value_delimiter = ',')]
     workloads: Vec<Workload>,
 
-    /// Rounds, in each of which every engine has its turn. Medians over them are told.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    rounds: u32,
-
-    /// Rounds of loads, which take longer.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    load_rounds: u32,
-
     /// Threads that read at the same time; each number is measured by itself. Loads and what
     /// writes are one thread's in any case.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
@@ -100,6 +106,32 @@ pub struct Args {
     #[arg(long, value_name = "MODE", default_value = "mapped", value_parser = residencies())]
     pub residency: Residency,
 
+    /// How it is measured.
+    #[command(flatten)]
+    pub how: How,
+
+    /// Writes all results to this file, too, after each workload.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Draws plots of the results into this directory, too, as SVG.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+}
+
+/// How a run measures, whatever that is.
+#[derive(clap::Args, Clone, Debug)]
+pub struct How {
+    /// Rounds, in each of which every engine has its turn. Medians over them are told.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+
+    /// Rounds of loads, which take longer.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    load_rounds: u32,
+
     /// What an engine's turn takes, about, in milliseconds. Slow engines do less in it.
     #[arg(long, value_name = "MS", default_value_t = 200)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
@@ -110,17 +142,9 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     pub dir: Option<PathBuf>,
 
-    /// Writes all results to this file, too, after each workload.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-
     /// Begins even if there seems to be too little disk or memory.
     #[arg(long)]
     pub ignore_room: bool,
-
-    /// Draws plots of the results into this directory, too, as SVG.
-    #[arg(long, value_name = "DIR")]
-    pub plots: Option<PathBuf>,
 }
 
 /// What else the command does.
@@ -128,6 +152,8 @@ pub struct Args {
 pub enum Command {
     /// Prints the tables of earlier runs, and draws plots of them
     Report(Report),
+    /// Compares runs with figures that are kept, and tells what regressed
+    Regressions(Regressions),
 }
 
 /// Which results are told, and how.
@@ -147,7 +173,75 @@ pub struct Report {
     pub markdown: bool,
 }
 
+/// Which runs are compared with which figures.
+#[derive(clap::Args, Debug)]
+#[command(after_help = AFTER_HELP_OF_REGRESSIONS)]
+pub struct Regressions {
+    /// Files that `--json` of a comparison has written. If none is named, runs are made, of
+    /// the same tokens, engines, workloads and threads as the kept figures.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The kept figures, a file like the others.
+    #[arg(long, value_name = "FILE", default_value = "benches/figures/1m.json")]
+    pub kept: PathBuf,
+
+    /// Percent by which a figure may grow.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = threshold)]
+    pub threshold: f64,
+
+    /// Compares times themselves, not their ratios to those of the other engine: for figures
+    /// that were kept on the same machine.
+    #[arg(long)]
+    pub absolute: bool,
+
+    /// Runs that are made.
+    #[arg(long, value_name = "N", default_value_t = 3, conflicts_with = "files")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+
+    /// Keeps what was measured now instead, whatever regressed, unless something is missing.
+    #[arg(long)]
+    pub keep: bool,
+
+    /// Writes the table to this file, too.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// How runs are made.
+    #[command(flatten)]
+    pub how: How,
+}
+
+impl How {
+    pub(crate) fn effort(&self) -> Effort {
+        let turn = Duration::from_millis(self.turn_ms.into());
+        let [rounds, load_rounds] = [self.rounds, self.load_rounds].map(|rounds| rounds as usize);
+        Effort { rounds, load_rounds, turn }
+    }
+}
+
 impl Args {
+    /// What measures the same as an earlier run did, in this way; or what of it is unknown here.
+    pub(crate) fn again(earlier: &Results, how: &How) -> Result<Self, String> {
+        let of_each = |part: fn(&Measured) -> String| {
+            let rows = earlier.measured.iter().filter(|row| row.engine != RAW);
+            rows.map(part).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+        };
+        let parsed = Self::try_parse_from([
+            "ringstore-compare",
+            &format!("--tokens={}", earlier.tokens),
+            &format!("--density={}", earlier.density),
+            &format!("--keys={}", of_each(|row| row.keys.clone())),
+            &format!("--engines={}", of_each(|row| row.engine.to_string())),
+            &format!("--workloads={}", of_each(|row| row.workload.name())),
+            &format!("--threads={}", of_each(|row| row.threads.to_string())),
+        ]);
+        let told = |error: clap::Error| error.to_string().lines().next().map(ToString::to_string);
+        let args = parsed.map_err(|error| told(error).unwrap_or_default())?;
+        Ok(Self { how: how.clone(), ..args })
+    }
+
     /// The families of keys, each once.
     pub fn families(&self) -> Vec<KeyFamily> {
         let is_wanted = |family: &KeyFamily| {
@@ -166,12 +260,6 @@ impl Args {
             _ => engine,
         };
         engines::ALL.iter().copied().filter(is_wanted).map(as_asked).collect()
-    }
-
-    pub(crate) fn effort(&self) -> Effort {
-        let turn = Duration::from_millis(self.turn_ms.into());
-        let [rounds, load_rounds] = [self.rounds, self.load_rounds].map(|rounds| rounds as usize);
-        Effort { rounds, load_rounds, turn }
     }
 
     /// The numbers of threads, ascending, each once.
@@ -204,6 +292,14 @@ fn density(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(density) if density > 0.0 && density <= 1.0 => Ok(density),
         _ => Err("it must be above 0, and 1 at the most".into()),
+    }
+}
+
+/// A number above 0.
+fn threshold(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if percent > 0.0 && f64::is_finite(percent) => Ok(percent),
+        _ => Err("it must be a number above 0".into()),
     }
 }
 

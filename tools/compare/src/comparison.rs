@@ -448,7 +448,7 @@ mod tests {
             else {
                 panic!("one that differs");
             };
-            assert_eq!((*engine, *workload), ("changeling", Workload::Commit));
+            assert_eq!((&**engine, *workload), ("changeling", Workload::Commit));
             reason.clone()
         };
         let looked_up = |engine| {
@@ -618,7 +618,7 @@ mod tests {
                 let [failed] = &results.failed[..] else {
                     panic!("left out once: {doing}");
                 };
-                assert_eq!((failed.engine, failed.workload), ("failing", first), "{doing}");
+                assert_eq!((&*failed.engine, failed.workload), ("failing", first), "{doing}");
                 assert_eq!((&failed.reason[..], failed.differs), (reason, false), "{doing}");
                 for workload in workloads {
                     let has_figure = |engine: &str| {

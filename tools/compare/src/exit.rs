@@ -11,7 +11,7 @@ use ringstore::Error;
 pub enum Exit {
     /// Done. That the reader of standard output went away counts as done.
     Done = 0,
-    /// Engines gave different answers.
+    /// Engines gave different answers, or something regressed.
     Differ = 1,
     /// Wrong usage, or a file that is not of this command.
     Usage = 2,
@@ -32,6 +32,27 @@ pub enum Failure {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// There are no figures to compare with.
+    NothingKept {
+        /// Where they should be.
+        path: PathBuf,
+    },
+    /// A file's results cannot be compared with the kept ones.
+    Unlike {
+        /// Which one.
+        path: PathBuf,
+        /// What is different, and what helps.
+        reason: String,
+    },
+    /// Something takes more than it took.
+    Regressed {
+        /// The workloads.
+        regressed: String,
+        /// Those without figures now.
+        missing: String,
+        /// By how much they may grow.
+        threshold_percent: f64,
     },
     /// An engine, or a call on its files, failed.
     Engine(Error),
@@ -59,10 +80,13 @@ impl Failure {
     /// How the command ends after this.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Differ(_) | Self::LeftOut { differ: true, .. } => Exit::Differ,
-            Self::NoResults { .. } => Exit::Usage,
+            Self::Differ(_) | Self::LeftOut { differ: true, .. } | Self::Regressed { .. } => {
+                Exit::Differ
+            }
+            Self::NoResults { .. } | Self::Unlike { .. } => Exit::Usage,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::Engine(_)
+            Self::NothingKept { .. }
+            | Self::Engine(_)
             | Self::Panic(_)
             | Self::Room(_)
             | Self::LeftOut { .. }
@@ -78,6 +102,27 @@ impl fmt::Display for Failure {
             Self::NoResults { path, reason } => {
                 let path = path.display();
                 write!(f, "{path} has no results: {reason}; name a file that --json has written")
+            }
+            Self::NothingKept { path } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "there is no file {path} to compare with; name it with --kept, or make it: \
+                     ringstore-compare --engines ringstore,lmdb --json {path}"
+                )
+            }
+            Self::Unlike { path, reason } => {
+                write!(f, "cannot compare {}: {reason}", path.display())
+            }
+            Self::Regressed { regressed, missing, threshold_percent } => {
+                if !regressed.is_empty() {
+                    write!(f, "regressed by more than {threshold_percent} %: {regressed}")?;
+                }
+                let between = if regressed.is_empty() { "" } else { "; " };
+                if !missing.is_empty() {
+                    write!(f, "{between}missing: {missing}")?;
+                }
+                Ok(())
             }
             Self::Engine(error) => error.fmt(f),
             Self::Panic(message) => write!(f, "panicked: {message}"),
@@ -107,6 +152,16 @@ mod tests {
         for (failure, exit) in [
             (Failure::Differ("lmdb".into()), Exit::Differ),
             (Failure::NoResults { path: "x".into(), reason: "none".into() }, Exit::Usage),
+            (Failure::NothingKept { path: "x".into() }, Exit::Io),
+            (Failure::Unlike { path: "x".into(), reason: "tokens".into() }, Exit::Usage),
+            (
+                Failure::Regressed {
+                    regressed: "sign".into(),
+                    missing: String::new(),
+                    threshold_percent: 10.0,
+                },
+                Exit::Differ,
+            ),
             (Error::backend("lmdb", "the map is full").into(), Exit::Io),
             (Failure::Panic("no free page".into()), Exit::Io),
             (Failure::Room("too little memory".into()), Exit::Io),

@@ -18,6 +18,7 @@ mod machine;
 mod opens;
 mod plots;
 mod reads;
+mod regressions;
 mod report;
 mod results;
 mod room;
@@ -36,7 +37,7 @@ use crate::args::{Args, Command};
 use crate::comparison::Comparison;
 use crate::exit::Failure;
 use crate::machine::Machine;
-use crate::results::Results;
+use crate::results::{Measured, Results};
 use crate::room::Room;
 use crate::scratch::Scratch;
 use crate::talk::print;
@@ -47,16 +48,36 @@ pub use crate::talk::say;
 /// # Errors
 ///
 /// What could not be read or written. Once all else was measured, [`Failure::LeftOut`] if an
-/// engine gave a wrong answer, or failed.
+/// engine gave a wrong answer, or failed, and [`Failure::Regressed`] if that was asked for.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    if let Some(Command::Report(wanted)) = &args.command {
-        return report::run(wanted);
+    match &args.command {
+        Some(Command::Report(wanted)) => return report::run(wanted),
+        Some(Command::Regressions(wanted)) => return regressions::run(wanted),
+        None => interrupt::install()?,
     }
-    let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
-    interrupt::install()?;
+    // That nobody reads the tables is no reason to stop.
+    let mut printed = Ok(());
+    let results = measure(args, |rows| {
+        for rows in table::groups(rows) {
+            if printed.is_ok() {
+                printed = print(&format!("{}\n", table::of(&rows)));
+            }
+        }
+    })?;
+    printed = printed.and_then(|()| print(&table::verdict(&results.measured)));
+    if let Some(path) = &args.plots {
+        plots::write(&results.measured, path)?;
+    }
+    results.verdict()?;
+    printed
+}
+
+/// Measures what is asked for. `tell` is given the results of each family of keys.
+fn measure(args: &Args, mut tell: impl FnMut(&[Measured])) -> Result<Results, Failure> {
+    let parent = args.how.dir.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = Scratch::in_directory(&parent)?;
     let engines = args.engines();
-    if !args.ignore_room {
+    if !args.how.ignore_room {
         let needed = Room::needed(args.tokens.into(), args.density, &engines);
         needed.check(Room::available(scratch.path())?)?;
     }
@@ -80,8 +101,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.json.as_ref().is_some_and(|path| path.metadata().is_ok_and(|file| file.len() == 0)) {
         results.save()?;
     }
-    // That nobody reads the tables is no reason to stop.
-    let mut printed = Ok(());
     for family in args.families() {
         let first = results.measured.len();
         let comparison = Comparison {
@@ -91,21 +110,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             engines: &engines,
             workloads: &args.workloads(),
             threads: &args.threads(),
-            effort: args.effort(),
+            effort: args.how.effort(),
             directory: scratch.path(),
         };
         let measured = comparison.measure(&mut results);
         talk::end();
-        for rows in table::groups(&results.measured[first..]) {
-            printed = printed.and_then(|()| print(&format!("{}\n", table::of(&rows))));
-        }
+        tell(&results.measured[first..]);
         measured?;
     }
-    printed = printed.and_then(|()| print(&table::verdict(&results.measured)));
-    if let Some(path) = &args.plots {
-        plots::write(&results.measured, path)?;
-    }
     scratch.remove()?;
-    results.verdict()?;
-    printed
+    Ok(results)
 }

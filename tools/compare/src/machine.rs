@@ -1,25 +1,27 @@
 //! The machine that was measured on, as it goes into results.
 
+use std::borrow::Cow;
 use std::fs;
 use std::hint::black_box;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
 use ringstore::Residency;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is not known is null.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Machine {
     cpu: Option<String>,
     cores: Option<usize>,
     memory_bytes: Option<u64>,
-    os: &'static str,
+    os: Cow<'static, str>,
     kernel: Option<String>,
     /// What it takes to read the clock, which is in every percentile and in no median
     /// over rounds.
     clock_ns: f64,
-    /// How ringstore keeps its files in memory.
+    /// How ringstore keeps its files in memory. Empty in files of before there was a choice.
+    #[serde(default)]
     ringstore_residency: String,
 }
 
@@ -34,7 +36,7 @@ impl Machine {
             cpu: line_of("/proc/cpuinfo", "model name"),
             cores: available_parallelism().ok().map(Into::into),
             memory_bytes: kibibytes.map(|kibibytes| kibibytes * 1024),
-            os: std::env::consts::OS,
+            os: std::env::consts::OS.into(),
             kernel: kernel.map(|kernel| kernel.trim().to_string()),
             clock_ns: clock_ns(),
             ringstore_residency: Residency::default().to_string(),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::args::Report;
 use crate::exit::Failure;
-use crate::results::{Measured, Written};
+use crate::results::{self, Measured, Written};
 use crate::talk::{print, say};
 use crate::{plots, table};
 
@@ -38,23 +38,7 @@ pub(crate) fn run(wanted: &Report) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<Written, Failure> {
-    let text = fs::read(path).map_err(Failure::io("read", path))?;
-    let fails = |reason| Failure::NoResults { path: path.to_path_buf(), reason };
-    let written: Written =
-        serde_json::from_slice(&text).map_err(|error| fails(error.to_string()))?;
-    if written.measured.is_empty() {
-        return Err(fails("its list of results is empty".to_string()));
-    }
-    let is_strange = |row: &&Measured| ![&*row.keys, &*row.engine].into_iter().all(is_name);
-    if let Some(Measured { keys, engine, .. }) = written.measured.iter().find(is_strange) {
-        return Err(fails(format!("{keys:?} or {engine:?} is no name of keys or of an engine")));
-    }
-    Ok(written)
-}
-
-/// Names go to terminals, into Markdown and into SVG.
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    results::read(path, |written: &Written| &written.measured)
 }
 
 /// A table, below a line that says whose it is.

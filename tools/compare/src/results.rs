@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -17,7 +18,7 @@ use crate::talk::say;
 use crate::workload::Workload;
 
 /// Everything that was measured in a run.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Results {
     pub(crate) machine: Machine,
     /// How many were asked for.
@@ -36,7 +37,7 @@ pub(crate) struct Results {
 }
 
 /// How far signatures have to walk.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Walks {
     pub(crate) keys: String,
     /// Stored tokens that are passed for each match, in the mean of the walks that were
@@ -45,10 +46,10 @@ pub(crate) struct Walks {
 }
 
 /// An engine that failed, or answered wrongly.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Failed {
     pub(crate) keys: String,
-    pub(crate) engine: &'static str,
+    pub(crate) engine: Cow<'static, str>,
     pub(crate) workload: Workload,
     pub(crate) reason: String,
     /// Whether it answered wrongly.
@@ -105,9 +106,7 @@ impl Results {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let text = serde_json::to_string(self).map_err(io::Error::from);
-        let written = text.and_then(|text| replace(path, text + "\n"));
-        written.map_err(Failure::io("write", path))
+        write(path, self)
     }
 
     /// Leaves an engine out from here on, and says so.
@@ -122,7 +121,7 @@ impl Results {
         let reason = failure.to_string();
         let name = workload.name();
         say(format_args!("{engine} is left out of {keys} from {name} on: {reason}"));
-        let keys = keys.to_string();
+        let (keys, engine) = (keys.to_string(), engine.into());
         self.failed.push(Failed { keys, engine, workload, reason, differs });
     }
 
@@ -131,11 +130,43 @@ impl Results {
         if self.failed.is_empty() {
             return Ok(());
         }
-        let engines: BTreeSet<_> = self.failed.iter().map(|failed| failed.engine).collect();
+        let engines: BTreeSet<_> = self.failed.iter().map(|failed| &*failed.engine).collect();
         let engines = engines.into_iter().collect::<Vec<_>>().join(", ");
         let differ = self.failed.iter().any(|failed| failed.differs);
         Err(Failure::LeftOut { engines, differ })
     }
+}
+
+/// Reads what [`write`] has written, or an earlier version of it. `measured` tells which part of
+/// it the results are.
+pub(crate) fn read<T: DeserializeOwned>(
+    path: &Path,
+    measured: impl FnOnce(&T) -> &[Measured],
+) -> Result<T, Failure> {
+    let text = fs::read(path).map_err(Failure::io("read", path))?;
+    let fails = |reason| Failure::NoResults { path: path.to_path_buf(), reason };
+    let written = serde_json::from_slice(&text).map_err(|error| fails(error.to_string()))?;
+    let rows = measured(&written);
+    if rows.is_empty() {
+        return Err(fails("its list of results is empty".to_string()));
+    }
+    let is_strange = |row: &&Measured| ![&*row.keys, &*row.engine].into_iter().all(is_name);
+    if let Some(Measured { keys, engine, .. }) = rows.iter().find(is_strange) {
+        return Err(fails(format!("{keys:?} or {engine:?} is no name of keys or of an engine")));
+    }
+    Ok(written)
+}
+
+/// Names go to terminals, into Markdown and into SVG.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Writes a file as JSON, as a whole or not at all.
+pub(crate) fn write(path: &Path, results: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(results).map_err(io::Error::from);
+    let written = text.and_then(|text| replace(path, text + "\n"));
+    written.map_err(Failure::io("write", path))
 }
 
 /// Replaces a file, as a whole or not at all, whenever the run is interrupted. What is no

@@ -60,7 +60,7 @@ impl Rows<'_> {
     }
 
     pub(crate) fn is_left_out(&self, engine: &str) -> bool {
-        let is_it = |failed: &Failed| (&failed.keys[..], failed.engine) == (&self.keys, engine);
+        let is_it = |failed: &Failed| (&*failed.keys, &*failed.engine) == (&*self.keys, engine);
         self.results.failed.iter().any(is_it)
     }
 

@@ -10,7 +10,7 @@ use crate::results::Measured;
 use crate::workload::Workload;
 
 /// The engine that the others are set in relation to.
-const BASE: &str = "ringstore";
+pub(crate) const BASE: &str = "ringstore";
 
 /// What an engine does not do.
 const NOT_AVAILABLE: &str = "n/a";
@@ -65,6 +65,11 @@ fn in_width(rows: &[Measured], width: usize) -> String {
     tables
 }
 
+/// A table of something else.
+pub(crate) fn plain(header: &[String], lines: &[Line]) -> String {
+    table(&(0..header.len()).collect::<Vec<_>>(), header, lines).to_string()
+}
+
 fn table(columns: &[usize], header: &[String], lines: &[Line]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
@@ -98,8 +103,8 @@ pub(crate) fn markdown(rows: &[Measured]) -> String {
     row(header) + &rule + &lines.collect::<String>()
 }
 
-/// A cell's text, and whether it is the best of its row.
-type Line = Vec<(String, bool)>;
+/// A cell's text, and whether it is bold: the best of its row.
+pub(crate) type Line = Vec<(String, bool)>;
 
 /// The header and the rows below it.
 fn cells(rows: &[Measured]) -> (Vec<String>, Vec<Line>) {
@@ -180,7 +185,8 @@ pub(crate) fn verdict(rows: &[Measured]) -> String {
     verdict
 }
 
-fn human(workload: Workload, figure: f64) -> String {
+/// A figure with its unit.
+pub(crate) fn human(workload: Workload, figure: f64) -> String {
     if workload == Workload::Size {
         return format!("{figure:.2} B/token");
     }
