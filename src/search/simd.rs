@@ -1,7 +1,8 @@
 //! What the portable language cannot say to the processor.
 //!
 //! Which instructions a processor has is asked when the program runs. What is written with
-//! special ones here has a portable form beside it, which says what it has to do.
+//! special ones here has a portable form beside it, which says what it has to do, and which
+//! other processors take.
 
 /// Bytes that come near together.
 pub(crate) const CACHE_LINE_LEN: usize = 64;
@@ -54,24 +55,26 @@ fn count_below_portable(window: &[Number; WINDOW], bound: u16) -> usize {
     usize::from(below.iter().sum::<u16>())
 }
 
-/// Does work with the widest vectors that the processor has, if the compiler can make
-/// vectors of it. What it consists of has to be inlined.
+/// Does work with vectors of eight numbers of 32 bits, or sixteen, if the processor has such,
+/// as far as the compiler can make vectors of it; otherwise not at all. What it consists of
+/// has to be inlined.
 #[inline]
-pub(crate) fn with_wide_vectors<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn with_wide_vectors<R>(work: impl FnOnce() -> R) -> Option<R> {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") {
             #[expect(unsafe_code, reason = "the compiler does not know what this runs on")]
             // SAFETY: the processor has the instructions; it was asked.
-            return unsafe { x86::with_avx512(work) };
+            return Some(unsafe { x86::with_avx512(work) });
         }
         if is_x86_feature_detected!("avx2") {
             #[expect(unsafe_code, reason = "the compiler does not know what this runs on")]
             // SAFETY: the processor has the instructions; it was asked.
-            return unsafe { x86::with_avx2(work) };
+            return Some(unsafe { x86::with_avx2(work) });
         }
     }
-    work()
+    let _ = work;
+    None
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -8,9 +8,9 @@
 
 use std::array::from_fn;
 
-use crate::challenge::Chunks;
+use crate::challenge::{Chunks, chunks};
 use crate::search::simd::with_wide_vectors;
-use crate::token::SUFFIXES;
+use crate::token::{BlockId, PeerId, SUFFIXES, TokenId};
 
 /// Challenges that are hashed at once.
 pub(super) const LANES: usize = 16;
@@ -63,10 +63,22 @@ pub(super) fn chunks_of(messages: &[Message; LANES]) -> [Chunks; LANES] {
         #[inline(always)]
         || hash(messages),
     );
-    from_fn(|lane| {
-        let bits = (0..4).fold(0, |bits, word| bits | u128::from(hash[word][lane]) << (32 * word));
-        from_fn(|chunk| (bits >> (10 * chunk)) as u16 & (SUFFIXES as u16 - 1))
-    })
+    match hash {
+        Some(hash) => from_fn(|lane| chunks_in(&hash, lane)),
+        // With narrow ones, sixteen at once take longer than one by one.
+        None => messages.map(|message| chunks_of_one(&message)),
+    }
+}
+
+/// The chunks of one challenge.
+pub(super) fn chunks_of_one(&[peer, token, block]: &Message) -> Chunks {
+    chunks(&PeerId(peer), &TokenId(token), &BlockId(block))
+}
+
+/// The chunks in the hash of one lane: ten bits each.
+fn chunks_in(hash: &[Lanes; HASH_WORDS], lane: usize) -> Chunks {
+    let bits = (0..4).fold(0, |bits, word| bits | u128::from(hash[word][lane]) << (32 * word));
+    from_fn(|chunk| (bits >> (10 * chunk)) as u16 & (SUFFIXES as u16 - 1))
 }
 
 #[inline(always)]
@@ -138,9 +150,7 @@ fn turn<const BITS: u32>(a: &Lanes, b: &Lanes) -> Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::challenge::chunks;
     use crate::testing::random::Random;
-    use crate::token::{BlockId, PeerId, TokenId};
 
     #[test]
     fn each_lane_has_the_chunks_of_its_challenge() {
@@ -152,11 +162,10 @@ mod tests {
                 messages[4] = [[0; 32]; 3];
                 messages[5] = [[0xff; 32]; 3];
             }
-            let expected = messages.map(|[peer, token, block]| {
-                chunks(&PeerId(peer), &TokenId(token), &BlockId(block))
-            });
+            let expected = messages.map(|message| chunks_of_one(&message));
             assert_eq!(chunks_of(&messages), expected);
-            assert_eq!(hash(&messages), with_wide_vectors(|| hash(&messages)), "portable");
+            let portable = hash(&messages);
+            assert_eq!(from_fn(|lane| chunks_in(&portable, lane)), expected);
         }
     }
 }

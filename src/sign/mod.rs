@@ -4,15 +4,15 @@ mod hash;
 
 use std::array::from_fn;
 
-use self::hash::{LANES, Message, chunks_of};
-use crate::challenge::{CHUNKS, Chunks, Signature, Signed, TokenBlock, chunks};
+use self::hash::{LANES, Message, chunks_of, chunks_of_one};
+use crate::challenge::{CHUNKS, Chunks, Signature, Signed, TokenBlock};
 use crate::error::{InvalidSignature, Result};
 use crate::segment::find::Found;
 use crate::snapshot::Snapshot;
 use crate::snapshot::many::in_groups;
 use crate::snapshot::view::Place;
 use crate::snapshot::walk::{Course, SIGNATURE_TURNS, WalkSummary};
-use crate::token::{BlockId, PeerId, Record, TokenId};
+use crate::token::{PeerId, Record, TokenId};
 
 impl Snapshot {
     /// The signature of a token for a peer, or `None` if the token is not there or not
@@ -25,9 +25,8 @@ impl Snapshot {
     /// [`Error::Damaged`](crate::Error::Damaged).
     pub fn sign(&self, token: &TokenId, peer: &PeerId) -> Result<Option<Signed>> {
         let mut signed = [None];
-        self.sign_all(&[(*token, *peer)], &mut signed, |[[peer, token, block]]| {
-            [chunks(&PeerId(*peer), &TokenId(*token), &BlockId(*block))]
-        })?;
+        let chunks_of = |[message]: &[_; 1]| [chunks_of_one(message)];
+        self.sign_all(&[(*token, *peer)], &mut signed, chunks_of)?;
         let [signed] = signed;
         Ok(signed)
     }
