@@ -30,7 +30,7 @@ pub(crate) struct Change {
     pub(crate) now: Option<f64>,
     /// One of each run, as long as none is missing.
     pub(crate) runs: Vec<f64>,
-    pub(crate) change_percent: Option<f64>,
+    pub(crate) percent: Option<f64>,
     pub(crate) verdict: Verdict,
 }
 
@@ -64,8 +64,8 @@ impl Scale<'_> {
     fn change(&self, row: &Measured, kept: f64, runs: &[&[Measured]]) -> Change {
         let figures = self.figures(runs, row);
         let now = figures.as_deref().and_then(|figures| Some(figures[median(figures)?]));
-        let change_percent = now.map(|now| (now / kept - 1.0) * 100.0);
-        let verdict = match change_percent {
+        let percent = now.map(|now| (now / kept - 1.0) * 100.0);
+        let verdict = match percent {
             None => Verdict::Missing,
             Some(percent) if percent > self.threshold_percent => Verdict::Regressed,
             Some(percent) if percent < -self.threshold_percent => Verdict::Improved,
@@ -78,7 +78,7 @@ impl Scale<'_> {
         };
         let (keys, workload, threads) = (row.keys.clone(), row.workload, row.threads);
         let runs = figures.unwrap_or_default();
-        Change { keys, workload, threads, unit, kept, now, runs, change_percent, verdict }
+        Change { keys, workload, threads, unit, kept, now, runs, percent, verdict }
     }
 
     /// What all runs together measured: of each workload the rows of its median run.
@@ -178,7 +178,7 @@ mod tests {
             panic!("one workload");
         };
         assert_eq!((change.unit, change.kept, change.now), (Unit::Ratio, 0.2, Some(0.222)));
-        assert!((change.change_percent.unwrap() - 11.0).abs() < 1e-9);
+        assert!((change.percent.unwrap() - 11.0).abs() < 1e-9);
         let strict = Scale { threshold_percent: 5.0, ..RATIOS };
         assert_eq!(verdicts(&strict, &kept, &[&lookups(218.0, 1e3)]), [Verdict::Regressed]);
     }

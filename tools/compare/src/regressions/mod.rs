@@ -189,7 +189,7 @@ fn table(changes: &[Change], scale: &Scale<'_>, tokens: u32) -> String {
             Verdict::Regressed => ("regressed", true),
             Verdict::Missing => ("missing", true),
         };
-        let percent = change.change_percent.map(|percent| format!("{percent:+.1} %"));
+        let percent = change.percent.map(|percent| format!("{percent:+.1} %"));
         let cells = [
             name(change),
             figure(change.kept),
