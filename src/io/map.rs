@@ -106,7 +106,7 @@ impl Bytes {
     /// reading it will not have to wait for either.
     pub(crate) fn populate(&self, part: Range<usize>) -> io::Result<()> {
         let Some((map, start)) = self.mapped() else { return Ok(()) };
-        let part = part.start.min(self.as_ref().len())..part.end.min(self.as_ref().len());
+        let part = self.existing(part);
         match populate(map, start + part.start..start + part.end) {
             Err(error) if error.raw_os_error() == Some(libc::EFAULT) => {
                 Err(io::Error::other("the medium failed, or the file was cut"))
@@ -122,9 +122,11 @@ impl Bytes {
         }
     }
 
-    /// Whether a part of a file is in memory, as far as the system tells. If not, it is asked
-    /// for, and comes while other things are done.
+    /// Whether a part of a file is in memory, as far as the system tells: of files that this
+    /// user could not write to, it says so in any case. If not, it is asked for, and comes
+    /// while other things are done.
     pub(crate) fn ask_for(&self, part: Range<usize>) -> bool {
+        let part = self.existing(part);
         match self.mapped() {
             Some((map, start)) if self.is_file() && !part.is_empty() => {
                 let part = start + part.start..start + part.end;
@@ -135,6 +137,12 @@ impl Bytes {
             }
             _ => true,
         }
+    }
+
+    /// What there is of a part.
+    fn existing(&self, part: Range<usize>) -> Range<usize> {
+        let len = self.as_ref().len();
+        part.start.min(len)..part.end.min(len)
     }
 
     /// Keeps a map in memory, whatever else memory is needed for.
@@ -153,12 +161,13 @@ fn populate(_: &Mmap, _: Range<usize>) -> io::Result<()> {
     Err(io::ErrorKind::InvalidInput.into())
 }
 
-/// Whether all pages of a part of a map are in memory, be it in no page table of ours.
+/// Whether all pages of a part of a map, which lies within it, are in memory, be it in no page
+/// table of ours.
 #[cfg(target_os = "linux")]
 fn is_present(map: &Mmap, part: &Range<usize>) -> bool {
     /// Pages that are asked about at a time.
     const PAGES: usize = 64;
-    let end = part.end.min(map.len());
+    let end = part.end;
     (part.start / PAGE_LEN * PAGE_LEN..end).step_by(PAGES * PAGE_LEN).all(|start| {
         let len = (PAGES * PAGE_LEN).min(end - start);
         let mut present = [1; PAGES];
@@ -210,6 +219,71 @@ fn part_of<'a>(map: &'a Mmap, part: &Range<usize>) -> &'a [u8] {
     map.get(part.clone()).unwrap_or(&[])
 }
 
+/// Putting files out of memory, for tests.
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod absence {
+    use std::io::Write;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use super::*;
+
+    const TRIES: usize = 10_000;
+
+    /// A file with these bytes, put out of memory; `None` where the system keeps it there.
+    pub(crate) fn on_disk(contents: &[u8]) -> Option<File> {
+        // Beside the tests, as what is temporary may be in memory.
+        let program = std::env::current_exe().unwrap();
+        let mut file = tempfile::tempfile_in(program.parent().unwrap()).unwrap();
+        file.write_all(contents).unwrap();
+        let bytes = Bytes::map(&file).unwrap();
+        file.sync_all().unwrap();
+        // Such file systems keep all of it, and whatever is done.
+        (0..10).any(|_| bytes.is_put_out(&file)).then_some(file)
+    }
+
+    impl Bytes {
+        /// Puts all of the file, which is mapped here, out of memory.
+        pub(crate) fn put_out(&self, file: &File) {
+            file.sync_all().unwrap();
+            // The system leaves pages in that it has something to do with just then.
+            let is_put_out = || {
+                sleep(Duration::from_millis(1));
+                self.is_put_out(file)
+            };
+            assert!((0..TRIES).any(|_| is_put_out()), "the file stays in memory");
+        }
+
+        fn is_put_out(&self, file: &File) -> bool {
+            let (map, start) = self.mapped().unwrap();
+            // Out of page tables first, as what is in one stays.
+            #[expect(unsafe_code, reason = "there is no safe form of the call")]
+            // SAFETY: of a file that is mapped to be shared, all comes back as it is there.
+            unsafe {
+                let (advice, len) = (memmap2::UncheckedAdvice::DontNeed, self.as_ref().len());
+                map.unchecked_advise_range(advice, start, len).unwrap();
+            }
+            rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            (0..self.as_ref().len()).step_by(PAGE_LEN).all(|at| !self.is_there(at..at + 1))
+        }
+
+        /// Whether a part of the file is in memory.
+        pub(crate) fn is_there(&self, part: Range<usize>) -> bool {
+            let (map, start) = self.mapped().unwrap();
+            let part = self.existing(part);
+            is_present(map, &(start + part.start..start + part.end))
+        }
+
+        /// Whether a part of the file, which was asked for, comes.
+        pub(crate) fn comes(&self, part: Range<usize>) -> bool {
+            (0..TRIES).any(|_| {
+                sleep(Duration::from_millis(1));
+                self.is_there(part.clone())
+            })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -248,6 +322,80 @@ mod tests {
         bytes.populate(0..usize::MAX).unwrap();
         bytes.populate(5_000..6_000).unwrap();
         Bytes::Owned(vec![1; 10]).populate(0..10).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_not_in_memory_is_said_to_be_missing_and_comes_when_asked_for() {
+        // Mapped as it is, and within memory that was set aside.
+        for pages in [300, HUGE_PAGE_LEN / PAGE_LEN + 3] {
+            let Some(file) = absence::on_disk(&vec![7; pages * PAGE_LEN]) else { return };
+            let len = pages * PAGE_LEN;
+            let within = map_aligned(&file, len).unwrap();
+            for bytes in [Bytes::map(&file).unwrap(), within] {
+                bytes.put_out(&file);
+                assert!(!bytes.ask_for(70_000..70_001), "{pages}");
+                assert!(bytes.comes(70_000..70_001), "{pages}");
+                // More than are asked about at a time, across the end.
+                assert!(!bytes.ask_for(60_000..len + 9_999), "{pages}");
+                assert!(bytes.comes(60_000..len + 9_999), "{pages}");
+                assert!(bytes.as_ref().iter().all(|byte| *byte == 7));
+                assert!(bytes.ask_for(0..usize::MAX), "{pages}");
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn one_page_that_is_missing_is_enough() {
+        let Some(file) = absence::on_disk(&vec![7; 200 * PAGE_LEN]) else { return };
+        let bytes = Bytes::map(&file).unwrap();
+        let (first, last) = (0..PAGE_LEN, 199 * PAGE_LEN..200 * PAGE_LEN);
+        assert!(!bytes.ask_for(first.clone()));
+        assert!(bytes.comes(first.clone()));
+        assert!(!bytes.ask_for(first.start..last.end));
+        assert!(bytes.comes(first.start..last.end));
+        // The last one alone.
+        let (from, len) = (last.start as u64, std::num::NonZeroU64::new(PAGE_LEN as u64));
+        rustix::fs::fadvise(&file, from, len, rustix::fs::Advice::DontNeed).unwrap();
+        assert!(bytes.ask_for(first.start..last.start));
+        assert!(!bytes.ask_for(first.start..last.end));
+        assert!(bytes.comes(last));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_asked_for_beyond_the_end_or_of_what_is_no_file() {
+        let Some(file) = absence::on_disk(&vec![7; 2 * PAGE_LEN]) else { return };
+        let bytes = Bytes::map(&file).unwrap();
+        let end = 2 * PAGE_LEN;
+        for part in [0..0, 5_000..5_000, end..end, end..end + 1, 9 * end..usize::MAX] {
+            assert!(bytes.ask_for(part.clone()), "{part:?}");
+        }
+        // Damaged bytes may say so.
+        assert!(bytes.ask_for(5_000..std::hint::black_box(4_000)));
+        // None of this has brought it in.
+        assert!(!bytes.ask_for(end - 1..usize::MAX));
+        for bytes in [
+            Bytes::Owned(vec![1; 10]),
+            Bytes::Owned(Vec::new()),
+            Bytes::copy(3 * PAGE_LEN, |_| Ok(())).unwrap(),
+        ] {
+            assert!(bytes.ask_for(0..10) && bytes.ask_for(0..usize::MAX));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_cut_stays_missing_and_may_be_asked_for() {
+        let Some(file) = absence::on_disk(&vec![7; 4 * PAGE_LEN]) else { return };
+        let bytes = Bytes::map(&file).unwrap();
+        file.set_len(PAGE_LEN as u64).unwrap();
+        for part in [0..4 * PAGE_LEN, 2 * PAGE_LEN..3 * PAGE_LEN, 0..usize::MAX] {
+            assert!(!bytes.ask_for(part.clone()), "{part:?}");
+        }
+        assert!(bytes.comes(0..PAGE_LEN));
+        assert!(!bytes.ask_for(0..4 * PAGE_LEN));
     }
 
     #[test]

@@ -97,14 +97,14 @@ impl Layer {
         }
     }
 
-    /// Finds up to `N` tokens at once, from each of which a walk begins, or none. `near` is told about where each will be before its
-    /// record is read.
+    /// Finds up to `N` tokens at once, from each of which a walk begins, or none. `near` is
+    /// told about where each will be before its record is read.
     #[inline]
     pub(crate) fn find_all<'a, 't, const N: usize>(
         &'a self,
         tokens: impl Iterator<Item = &'t TokenId> + Clone,
         will_walk: bool,
-        near: impl FnMut(&TokenId, usize),
+        mut near: impl FnMut(&TokenId, usize),
     ) -> Result<[Found<'a>; N]> {
         let [segment] = &self.segments[..] else {
             // One segment has room for four thousand million records.
@@ -113,9 +113,14 @@ impl Layer {
         if segment.is_asked_for() {
             segment.ask_for_tokens(tokens.clone(), will_walk);
         }
-        let found = segment.find_all(tokens, near)?;
-        segment.look_at(found[0].position);
-        Ok(found)
+        // One of them says enough, and before its record is read, or it is in memory by then.
+        let mut is_first = true;
+        segment.find_all(tokens, |token, position| {
+            if std::mem::take(&mut is_first) {
+                segment.look_at(position);
+            }
+            near(token, position);
+        })
     }
 
     fn find_each<'a, 't, const N: usize>(

@@ -13,6 +13,7 @@ use ringstore::Record;
 use ringstore::testing::keys::KeyFamily;
 
 use crate::answers;
+use crate::cold;
 use crate::data::{self, Queries, Universe};
 use crate::engines::{Engine, Order};
 use crate::exit::Failure;
@@ -189,16 +190,20 @@ impl Comparison<'_> {
             }
             rows.complete(name, closed.bytes);
         }
-        if self.wants(Workload::Open) {
-            let all = opens::measure(&closed, rows.tokens as usize, queries, self.effort);
+        for workload in self.wanted(Kind::Open) {
+            let tokens = rows.tokens as usize;
+            let all = match workload {
+                Workload::Open => opens::measure(&closed, tokens, queries, self.effort),
+                _ => cold::measure(workload, &closed, tokens, queries, self.effort),
+            };
             let mut outcomes = Vec::new();
             for (closed, times) in closed.iter().zip(all) {
                 outcomes.push(times.map(|times| {
                     let (name, bytes) = (closed.engine.name(), Some(closed.bytes));
-                    rows.add(name, Workload::Open, 1, &times, bytes);
+                    rows.add(name, workload, 1, &times, bytes);
                 }));
             }
-            closed = rows.sort_out_all(closed, Workload::Open, outcomes);
+            closed = rows.sort_out_all(closed, workload, outcomes);
             rows.results.save()?;
         }
         let writes = self.wanted(Kind::Write);

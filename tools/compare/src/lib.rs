@@ -7,6 +7,7 @@
 
 mod answers;
 pub mod args;
+mod cold;
 mod comparison;
 mod data;
 pub mod engines;
@@ -16,6 +17,7 @@ pub mod keys;
 mod load;
 mod machine;
 mod opens;
+mod page_cache;
 mod plots;
 mod reads;
 mod regressions;

@@ -15,6 +15,7 @@ use ringstore::testing::random::Random;
 
 use crate::engines::{Database, Durable, Engine, Order};
 use crate::exit::Failure;
+use crate::page_cache;
 use crate::talk::{self, say};
 use crate::timing::Times;
 use crate::turns::{guarded, in_turns};
@@ -80,6 +81,12 @@ impl Closed {
     /// Opens the database, made of so many records; `None` if its engine keeps nothing.
     pub(crate) fn open(&self, records: usize) -> Result<Option<Box<dyn Durable>>, Failure> {
         Ok(self.engine.open(&self.directory.0, records)?)
+    }
+
+    /// Puts the files out of the system's cache; how many bytes of them stay there.
+    pub(crate) fn evict(&self) -> Result<u64, Failure> {
+        // Some engines have none.
+        if self.directory.0.exists() { page_cache::evict(&self.directory.0) } else { Ok(0) }
     }
 
     /// Removes the database.

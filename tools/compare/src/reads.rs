@@ -162,6 +162,8 @@ fn operation(workload: Workload) -> Operate {
         | Workload::Commit
         | Workload::Mixed
         | Workload::Open
+        | Workload::Cold
+        | Workload::ColdMany
         | Workload::Size => unreachable!("{workload:?} does not read"),
     }
 }

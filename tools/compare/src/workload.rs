@@ -33,6 +33,10 @@ pub enum Workload {
     Mixed,
     /// Opening a database that was closed, and looking up a token
     Open,
+    /// Signing for a token when nothing of the database is in memory; only if named
+    Cold,
+    /// Signing for one of 256 tokens in one call when nothing is in memory; only if named
+    ColdMany,
     /// Bytes on disk, after a load of sorted tokens
     Size,
 }
@@ -44,7 +48,7 @@ pub(crate) enum Kind {
     Load,
     /// On a loaded database, by one thread or by several.
     Read,
-    /// On a database that is closed.
+    /// On a database that is closed, and opened anew each time.
     Open,
     /// On a database that was closed and opened, and that is another one then.
     Write,
@@ -56,6 +60,12 @@ impl Workload {
     /// Every workload, in the order of the rows.
     pub fn all() -> &'static [Self] {
         Self::value_variants()
+    }
+
+    /// What is measured where nothing is named: all but what mostly waits for the disk, which
+    /// would make every run take much longer.
+    pub fn is_default(self) -> bool {
+        !matches!(self, Self::Cold | Self::ColdMany)
     }
 
     /// Its name on the command line, in tables and in results.
@@ -78,7 +88,7 @@ impl Workload {
             | Self::RangeBackward
             | Self::Sign
             | Self::SignMany => Kind::Read,
-            Self::Open => Kind::Open,
+            Self::Open | Self::Cold | Self::ColdMany => Kind::Open,
             Self::Commit | Self::Mixed => Kind::Write,
             Self::Size => Kind::Size,
         }
