@@ -63,12 +63,39 @@ impl Default for Piece {
 
 /// Records in the order of the input.
 #[derive(Default)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     records: Vec<Record>,
     /// The order of the records; none if they are in order as they are, or in groups.
     keys: Vec<Key>,
     groups: Vec<Chunk>,
+    ranges: Ranges,
     bounds: Option<(TokenId, TokenId)>,
+}
+
+/// Which tokens are in which group: ranges of equal length.
+#[derive(Clone, Copy, Default)]
+struct Ranges {
+    skip_bits: u32,
+    low: u64,
+    /// Groups for each part of a token, in 2^-64.
+    scale: u128,
+}
+
+impl Ranges {
+    fn new(count: usize, min: &TokenId, max: &TokenId) -> Self {
+        let skip_bits = shared_bits(min, max);
+        let (low, high) = (window(min, skip_bits), window(max, skip_bits));
+        Self { skip_bits, low, scale: ((count as u128) << 64) / (u128::from(high - low) + 1) }
+    }
+
+    /// The part of a token by which groups are made.
+    fn part(self, token: &TokenId) -> u64 {
+        window(token, self.skip_bits)
+    }
+
+    fn group_of(self, part: u64) -> usize {
+        ((u128::from(part - self.low) * self.scale) >> 64) as usize
+    }
 }
 
 /// The keys of a stretch of records, group by group, and where each group begins and ends.
@@ -141,14 +168,13 @@ impl Buffer {
         let bounds = records.par_chunks(chunk_len).filter_map(bounds_of).reduce_with(widest);
         let Some((min, max)) = bounds else { return };
         self.bounds = bounds;
-        let skip_bits = shared_bits(&min, &max);
-        let (low, high) = (window(&min, skip_bits), window(&max, skip_bits));
         let count = (records.len() / GROUP_KEYS).clamp(1, GROUPS_MAX);
-        let scale = ((count as u128) << 64) / (u128::from(high - low) + 1);
-        let group_of = |key: &Key| ((u128::from(key.part - low) * scale) >> 64) as usize;
+        let ranges = Ranges::new(count, &min, &max);
+        self.ranges = ranges;
+        let group_of = |key: &Key| ranges.group_of(key.part);
         let chunk = |(number, chunk): (usize, &[Record])| {
             let keys = (number * chunk_len..).zip(chunk).map(|(index, record)| {
-                let part = window(&record.token, skip_bits);
+                let part = ranges.part(&record.token);
                 Key { part, index: index as u32 }
             });
             Chunk::new(keys, count, group_of)
@@ -176,12 +202,24 @@ impl Buffer {
         self.sorted()
     }
 
-    /// The records in order, once they are in order or in groups.
-    pub(super) fn in_order(&mut self) -> Sorted<'_> {
-        if !self.groups.is_empty() {
-            self.sort();
+    /// The record of a token, once they are in order or in groups: that which
+    /// [`visit`](Self::visit) gives.
+    ///
+    /// Looks at all keys of a group, some thousand, and needs no other thread: commits may be
+    /// waiting for this, made by all threads of a pool.
+    pub(super) fn find(&self, token: &TokenId) -> Option<&Record> {
+        if self.groups.is_empty() {
+            return self.sorted().find(token);
         }
-        self.sorted()
+        self.bounds.filter(|(min, max)| min <= token && token <= max)?;
+        let part = self.ranges.part(token);
+        let group = self.ranges.group_of(part);
+        let keys = self.groups.iter().flat_map(|chunk| chunk.group(group));
+        let same =
+            keys.filter(|key| key.part == part && record_of(&self.records, key).token == *token);
+        let best =
+            same.min_by_key(|key| (Reverse(record_of(&self.records, key).time()), key.index));
+        best.map(|key| record_of(&self.records, key))
     }
 
     /// Gives the records in order, as [`sort`](Self::sort) brings them, some after the other,
@@ -380,5 +418,54 @@ impl<'a> Sorted<'a> {
                 Some((*record_of(self.records, last), Self { order: Some(keys), ..self }))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Barrier, mpsc};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::random::Random;
+    use crate::token::{BlockId, BlockTime};
+
+    /// Commits wait while what was flushed in the meantime is decided anew, and all threads of
+    /// the pool may be among those that commit.
+    #[test]
+    fn records_are_looked_for_without_threads_of_a_pool() {
+        let mut random = Random::new("records", 1);
+        let mut tokens: Vec<_> = (0..20_000).map(|_| random.token()).collect();
+        // Some several times, with times that are equal now and then.
+        tokens.extend_from_within(..5_000);
+        tokens.extend_from_within(..1_000);
+        let mut buffer = Buffer::default();
+        for token in &tokens {
+            let value = BlockTime::new(BlockId(random.bytes()), random.below(3));
+            buffer.push(Record::new(*token, value));
+        }
+        tokens.extend((0..1_000).map(|_| random.token()).chain([TokenId::MIN, TokenId::MAX]));
+        let sorted = buffer.sort();
+        let expected: Vec<_> = tokens.iter().map(|token| sorted.find(token).copied()).collect();
+        buffer.group();
+        assert!(!buffer.groups.is_empty(), "they are in groups, and not sorted as yet");
+
+        let gate = Arc::new(Barrier::new(rayon::current_num_threads() + 1));
+        let other = Arc::clone(&gate);
+        rayon::spawn_broadcast(move |_| {
+            other.wait();
+            other.wait();
+        });
+        // All of them wait by now.
+        gate.wait();
+        let (done, is_done) = mpsc::channel();
+        thread::spawn(move || {
+            let found: Vec<_> = tokens.iter().map(|token| buffer.find(token).copied()).collect();
+            let _ = done.send(found);
+        });
+        let found = is_done.recv_timeout(Duration::from_secs(60));
+        gate.wait();
+        assert!(found.expect("it waits for threads that wait for it") == expected);
     }
 }

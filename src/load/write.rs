@@ -7,7 +7,7 @@ use bytemuck::Zeroable;
 use rayon::prelude::*;
 
 use super::batches::Batches;
-use super::buffer::{Buffer, Sorted};
+use super::buffer::Buffer;
 use super::job::{Load, bytes_of};
 use super::merge::merge;
 use super::options::LoadReport;
@@ -59,7 +59,7 @@ pub(super) enum Source {
 
 /// Finds the records of tokens that come in order.
 pub(crate) enum Finder<'a> {
-    Memory(Sorted<'a>),
+    Memory(&'a Buffer),
     Runs(Vec<Cursor<'a>>),
 }
 
@@ -67,7 +67,7 @@ impl Finder<'_> {
     /// The record of a token, which is no smaller than the one before.
     pub(crate) fn find(&mut self, token: &TokenId) -> Result<Option<Record>> {
         let cursors = match self {
-            Self::Memory(sorted) => return Ok(sorted.find(token).copied()),
+            Self::Memory(buffer) => return Ok(buffer.find(token).copied()),
             Self::Runs(cursors) => cursors,
         };
         let mut newest: Option<Record> = None;
@@ -115,7 +115,7 @@ impl InOrder<'_> {
     /// Looks for records, once they were written.
     pub(crate) fn finder(&mut self) -> Result<Finder<'_>> {
         let cursors = match &mut self.source {
-            Source::Memory(buffer) => return Ok(Finder::Memory(buffer.in_order())),
+            Source::Memory(buffer) => return Ok(Finder::Memory(buffer)),
             // It is a run when it was written.
             Source::InPlace(_) => Vec::new(),
             Source::Runs { runs, memory } => {

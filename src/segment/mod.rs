@@ -4,6 +4,7 @@
 //! The bytes it consists of are specified in [`format`](crate::format); reading works
 //! the same over a mapped file, a buffer, or bytes that somebody made up.
 
+mod ask;
 mod block;
 pub(crate) mod builder;
 mod check;
