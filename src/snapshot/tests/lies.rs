@@ -30,6 +30,10 @@ fn read_all(snapshot: &Snapshot, tokens: &[TokenId]) {
     let _ = snapshot.get_many(tokens, &mut Vec::new());
     let challenges: Vec<_> = tokens.iter().map(|token| (*token, PeerId([5; 32]))).collect();
     let _ = snapshot.sign_many(&challenges, &mut Vec::new());
+    let suffixes: [u16; 3] = std::array::from_fn(|_| random.pick(tokens).suffix());
+    let legs = [Leg::up(&suffixes), Leg::down(&suffixes)];
+    let origins: Vec<_> = tokens.iter().map(|token| (*token, &legs[..])).collect();
+    let _ = snapshot.walk_many(&origins, &mut Vec::new());
     for token in tokens {
         let _ = snapshot.get(token);
         assert!(snapshot.rank(token).map_or(true, |rank| rank <= snapshot.len()));
