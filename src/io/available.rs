@@ -6,16 +6,16 @@
 use std::fs;
 use std::path::Path;
 
-/// Bytes of memory that the machine has; `None` where the system does not tell.
+/// Bytes of memory that this process can have if nobody else has any; `None` where the system
+/// does not tell.
 pub(crate) fn memory_bytes() -> Option<u64> {
-    of_meminfo("MemTotal:")
+    Some(of_meminfo("MemTotal:")?.min(of_groups(group_max)))
 }
 
 /// Bytes that this process can take without anything else having to make room that is in
 /// use; `None` where the system does not tell.
 pub(crate) fn available_bytes() -> Option<u64> {
-    let of_groups = groups_available(Path::new("/sys/fs/cgroup"), &own_group());
-    Some(of_meminfo("MemAvailable:")?.min(of_groups.unwrap_or(u64::MAX)))
+    Some(of_meminfo("MemAvailable:")?.min(of_groups(group_available)))
 }
 
 fn of_meminfo(name: &str) -> Option<u64> {
@@ -36,21 +36,34 @@ fn own_group() -> String {
     own.unwrap_or_default().to_string()
 }
 
-/// What a group, and those that it is in, may take besides what they have; `None` if none has
-/// a limit.
-fn groups_available(root: &Path, group: &str) -> Option<u64> {
-    let path = root.join(group);
-    let paths = path.ancestors().take_while(|path| path.starts_with(root));
-    paths.filter_map(group_available).min()
+/// The least number of this process's group and those that it is in.
+fn of_groups(number: fn(&Path) -> Option<u64>) -> u64 {
+    least(Path::new("/sys/fs/cgroup"), &own_group(), number).unwrap_or(u64::MAX)
 }
 
+/// The least number of a group and those that it is in; `None` if none has one.
+fn least(root: &Path, group: &str, number: fn(&Path) -> Option<u64>) -> Option<u64> {
+    let path = root.join(group);
+    let paths = path.ancestors().take_while(|path| path.starts_with(root));
+    paths.filter_map(number).min()
+}
+
+/// What a group may have; `None` if it has no limit.
+fn group_max(path: &Path) -> Option<u64> {
+    number(&path.join("memory.max"))
+}
+
+/// What a group may take besides what it has; `None` if it has no limit.
 fn group_available(path: &Path) -> Option<u64> {
-    let number = |name| fs::read_to_string(path.join(name)).ok()?.trim().parse::<u64>().ok();
-    let (max, current) = (number("memory.max")?, number("memory.current")?);
+    let (max, current) = (group_max(path)?, number(&path.join("memory.current"))?);
     // What is cached of files is given up if need be.
     let stat = fs::read_to_string(path.join("memory.stat")).unwrap_or_default();
     let cached = stat.lines().find_map(|line| line.strip_prefix("file ")?.parse().ok());
     Some(max.saturating_sub(current.saturating_sub(cached.unwrap_or(0))))
+}
+
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -76,15 +89,19 @@ mod tests {
             fs::write(path.join("memory.current"), current).unwrap();
             fs::write(path.join("memory.stat"), stat).unwrap();
         };
-        assert_eq!(groups_available(root.path(), "outer/inner"), None);
+        let told = || {
+            let least_of = |number| least(root.path(), "outer/inner", number);
+            (least_of(group_max), least_of(group_available))
+        };
+        assert_eq!(told(), (None, None));
         set(&inner, "max\n", "500\n", "anon 400\nfile 100\n");
-        assert_eq!(groups_available(root.path(), "outer/inner"), None);
+        assert_eq!(told(), (None, None));
         set(&root.path().join("outer"), "1000\n", "900\n", "anon 600\nfile 300\n");
-        assert_eq!(groups_available(root.path(), "outer/inner"), Some(400));
+        assert_eq!(told(), (Some(1_000), Some(400)));
         set(&inner, "500\n", "450\n", "anon 450\nfile 0\n");
-        assert_eq!(groups_available(root.path(), "outer/inner"), Some(50));
+        assert_eq!(told(), (Some(500), Some(50)));
         set(&inner, "500\n", "700\n", "");
-        assert_eq!(groups_available(root.path(), "outer/inner"), Some(0));
+        assert_eq!(told(), (Some(500), Some(0)));
     }
 
     #[test]
