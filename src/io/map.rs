@@ -147,7 +147,14 @@ impl Bytes {
 
     /// Keeps a map in memory, whatever else memory is needed for.
     pub(crate) fn lock(&self) -> io::Result<()> {
-        self.mapped().map_or(Ok(()), |(map, _)| map.lock())
+        if self.mapped().is_none() {
+            return Ok(());
+        }
+        let bytes = self.as_ref();
+        #[expect(unsafe_code, reason = "there is no safe form of the call")]
+        // SAFETY: the addresses are those of a part of a map, and stay what they are.
+        unsafe { rustix::mm::mlock(bytes.as_ptr().cast_mut().cast(), bytes.len()) }?;
+        Ok(())
     }
 }
 
@@ -396,6 +403,40 @@ mod tests {
         }
         assert!(bytes.comes(0..PAGE_LEN));
         assert!(!bytes.ask_for(0..4 * PAGE_LEN));
+    }
+
+    #[test]
+    fn what_is_not_in_memory_is_asked_for_and_what_is_is_not() {
+        let len = HUGE_PAGE_LEN + 5_000;
+        let file = tempfile::tempfile().unwrap();
+        // Nothing that was never written nor read is in memory.
+        file.set_len(len as u64).unwrap();
+        for bytes in [Bytes::map(&file).unwrap(), map_aligned(&file, len).unwrap()] {
+            assert!(bytes.ask_for(7..7) && bytes.ask_for(len..len), "nothing is asked for");
+            for part in [0..1, 4_095..4_097, len - 1..len, 0..len] {
+                file.set_len(0).unwrap();
+                file.set_len(len as u64).unwrap();
+                assert_eq!(bytes.ask_for(part.clone()), !cfg!(target_os = "linux"), "{part:?}");
+                bytes.populate(part.clone()).unwrap();
+                assert!(bytes.ask_for(part.clone()), "{part:?}");
+            }
+        }
+        assert!(Bytes::Owned(vec![1; 10]).ask_for(0..10));
+    }
+
+    /// And not what was set aside around it, which would count, too.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn nothing_but_the_file_is_locked() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(HUGE_PAGE_LEN as u64 + 1).unwrap();
+        let bytes = map_aligned(&file, HUGE_PAGE_LEN + 1).unwrap();
+        bytes.lock().unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+        // No other test here locks anything.
+        let kibibytes: usize = locked.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        assert!((HUGE_PAGE_LEN / 1024..HUGE_PAGE_LEN / 1024 + 65).contains(&kibibytes), "{locked}");
     }
 
     #[test]
