@@ -86,6 +86,10 @@ impl Snapshot {
                 messages[i] = [peer.0, token.0, record.block.0];
             }
         }
+        if origins.iter().all(Option::is_none) {
+            answers.fill(None);
+            return Ok(());
+        }
         let suffixes = chunks_of(&messages);
         let courses: [_; N] = from_fn(|i| {
             let turns = &SIGNATURE_TURNS;

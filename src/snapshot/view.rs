@@ -186,8 +186,8 @@ impl View {
         self.newest(token, found)
     }
 
-    /// Seeks up to `N` tokens in the base at once, to walk from there or not, and brings near what says whether they are
-    /// anywhere else.
+    /// Seeks up to `N` tokens in the base at once, to walk from there or not, and brings near
+    /// what says whether they are anywhere else.
     #[inline]
     pub(crate) fn find_all<'a, 't, const N: usize>(
         &'a self,
