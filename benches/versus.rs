@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     let miss = |i: usize| misses[i % QUERIES];
 
     // What one call does for so many tokens is done at the first of them.
-    let batch = |i: usize| (i.is_multiple_of(BATCH)).then(|| i % (QUERIES - BATCH));
+    let batch = |i: usize| i.is_multiple_of(BATCH).then_some(i % (QUERIES - BATCH));
     let challenges: Vec<_> = hits.iter().map(|token| (*token, peer)).collect();
     let (mut found, mut missed, mut signed) = (Vec::new(), Vec::new(), Vec::new());
 

@@ -6,6 +6,11 @@
 //! the Blake3 hash of messages of 96 bytes, which are two blocks of one chunk
 //! (J. O'Connor, J.-P. Aumasson, S. Neves, Z. Wilcox-O'Hearn, "BLAKE3", 2020, section 2).
 
+#![expect(
+    clippy::inline_always,
+    reason = "vectors are made only of what is inlined where they are"
+)]
+
 use std::array::from_fn;
 
 use crate::challenge::{Chunks, chunks};
@@ -126,25 +131,25 @@ fn compress(
 
 /// The quarter round.
 #[inline(always)]
-fn mix(state: &mut [Lanes; 16], [a, b, c, d]: [usize; 4], x: &Lanes, y: &Lanes) {
-    state[a] = add(&add(&state[a], &state[b]), x);
+fn mix(state: &mut [Lanes; 16], [a, b, c, d]: [usize; 4], word: &Lanes, next: &Lanes) {
+    state[a] = add(&add(&state[a], &state[b]), word);
     state[d] = turn::<16>(&state[d], &state[a]);
     state[c] = add(&state[c], &state[d]);
     state[b] = turn::<12>(&state[b], &state[c]);
-    state[a] = add(&add(&state[a], &state[b]), y);
+    state[a] = add(&add(&state[a], &state[b]), next);
     state[d] = turn::<8>(&state[d], &state[a]);
     state[c] = add(&state[c], &state[d]);
     state[b] = turn::<7>(&state[b], &state[c]);
 }
 
 #[inline(always)]
-fn add(a: &Lanes, b: &Lanes) -> Lanes {
-    from_fn(|lane| a[lane].wrapping_add(b[lane]))
+fn add(one: &Lanes, other: &Lanes) -> Lanes {
+    from_fn(|lane| one[lane].wrapping_add(other[lane]))
 }
 
 #[inline(always)]
-fn turn<const BITS: u32>(a: &Lanes, b: &Lanes) -> Lanes {
-    from_fn(|lane| (a[lane] ^ b[lane]).rotate_right(BITS))
+fn turn<const BITS: u32>(one: &Lanes, other: &Lanes) -> Lanes {
+    from_fn(|lane| (one[lane] ^ other[lane]).rotate_right(BITS))
 }
 
 #[cfg(test)]

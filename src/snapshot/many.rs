@@ -137,7 +137,9 @@ impl Snapshot {
                 suffixes,
             })
             .collect();
-        courses.iter().for_each(|course| view.prefetch_walk(course));
+        for course in &courses {
+            view.prefetch_walk(course);
+        }
         let mut met = Vec::with_capacity(courses.len());
         for course in &courses {
             let mut places = vec![Place::default(); course.suffixes.len()];
