@@ -100,6 +100,26 @@ mod x86 {
     }
 }
 
+/// Does work with vectors of each width that the processor has.
+#[cfg(test)]
+pub(crate) fn with_vectors_of_each_width<R>(work: impl Fn() -> R) -> Vec<R> {
+    let mut done = vec![work()];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2") {
+            #[expect(unsafe_code, reason = "the compiler does not know what this runs on")]
+            // SAFETY: the processor has the instructions; it was asked.
+            done.push(unsafe { x86::with_avx2(&work) });
+        }
+        if is_x86_feature_detected!("avx512f") {
+            #[expect(unsafe_code, reason = "the compiler does not know what this runs on")]
+            // SAFETY: the processor has the instructions; it was asked.
+            done.push(unsafe { x86::with_avx512(&work) });
+        }
+    }
+    done
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,21 +130,21 @@ mod tests {
         let mut random = Random::new("windows", 1);
         let bounds = [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff];
         for _ in 0..2_000 {
-            // At any address, and of numbers around the bounds as often as of any others.
-            let bytes: [u8; 2 * WINDOW + 1] = std::array::from_fn(|_| random.below(256) as u8);
-            for start in [0, 1] {
-                let mut window: [Number; WINDOW] =
-                    std::array::from_fn(|i| [bytes[start + 2 * i], bytes[start + 2 * i + 1]]);
-                for number in &mut window[..random.below(WINDOW as u64) as usize] {
-                    let bound: u16 = *random.pick(&bounds);
-                    *number = bound.wrapping_add(random.below(3) as u16).to_le_bytes();
-                }
-                for bound in bounds.into_iter().chain([random.below(1 << 16) as u16]) {
-                    let expected = window.iter().filter(|n| u16::from_le_bytes(**n) < bound);
-                    let expected = expected.count();
-                    assert_eq!(count_below_portable(&window, bound), expected);
-                    assert_eq!(count_below(&window, bound), expected);
-                }
+            let mut bytes: [u8; 4 * WINDOW] = std::array::from_fn(|_| random.below(256) as u8);
+            // At any address, across the lines of a cache, too.
+            let start = random.below(2 * WINDOW as u64) as usize;
+            let numbers = bytes[start..].as_chunks_mut().0;
+            // Around the bounds as often as anywhere else.
+            for number in &mut numbers[..random.below(WINDOW as u64) as usize] {
+                let bound: u16 = *random.pick(&bounds);
+                *number = bound.wrapping_add(random.below(3) as u16).to_le_bytes();
+            }
+            let window: &[Number; WINDOW] = numbers.first_chunk().unwrap();
+            for bound in bounds.into_iter().chain([random.below(1 << 16) as u16]) {
+                let below = window.iter().filter(|number| u16::from_le_bytes(**number) < bound);
+                let expected = below.count();
+                assert_eq!(count_below_portable(window, bound), expected);
+                assert_eq!(count_below(window, bound), expected);
             }
         }
     }
