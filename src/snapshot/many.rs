@@ -9,7 +9,6 @@
 use rayon::prelude::*;
 
 use super::Snapshot;
-use super::view::Place;
 use super::walk::{Course, plan};
 use crate::challenge::{Leg, Walk};
 use crate::error::Result;
@@ -137,21 +136,7 @@ impl Snapshot {
                 suffixes,
             })
             .collect();
-        for course in &courses {
-            view.prefetch_walk(course);
-        }
-        let mut met = Vec::with_capacity(courses.len());
-        for course in &courses {
-            let mut places = vec![Place::default(); course.suffixes.len()];
-            let summary = view.walk(course, &mut places)?;
-            places.truncate(summary.count);
-            view.prefetch_records(&places);
-            met.push((summary, places));
-        }
-        for ((summary, places), walk) in met.iter().zip(walks) {
-            view.read_walk(summary, places, walk)?;
-        }
-        Ok(())
+        view.make_walks(&courses, walks)
     }
 }
 

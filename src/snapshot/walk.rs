@@ -125,20 +125,32 @@ impl View {
         }
     }
 
-    /// Reads what a walk met.
-    pub(super) fn read_walk(
+    /// Makes walks, each step of all of them together, and reads what they met.
+    pub(super) fn make_walks(
         &self,
-        summary: &WalkSummary,
-        places: &[Place],
-        walk: &mut Walk<(TokenId, BlockTime)>,
+        courses: &[Course<'_>],
+        walks: &mut [Walk<(TokenId, BlockTime)>],
     ) -> Result<()> {
-        let &WalkSummary { steps, wrapped, complete, count } = summary;
-        walk.matches.clear();
-        for &place in places.iter().take(count) {
-            walk.matches
-                .extend(self.record(place)?.map(|record| <(TokenId, BlockTime)>::from(*record)));
+        for course in courses {
+            self.prefetch_walk(course);
         }
-        (walk.steps, walk.wrapped, walk.complete) = (steps, wrapped, complete);
+        let mut met = Vec::with_capacity(courses.len());
+        for course in courses {
+            let mut places = vec![Place::default(); course.suffixes.len()];
+            let summary = self.walk(course, &mut places)?;
+            places.truncate(summary.count);
+            self.prefetch_records(&places);
+            met.push((summary, places));
+        }
+        for ((summary, places), walk) in met.into_iter().zip(walks) {
+            let WalkSummary { steps, wrapped, complete, .. } = summary;
+            (walk.steps, walk.wrapped, walk.complete) = (steps, wrapped, complete);
+            walk.matches.clear();
+            for place in places {
+                let record = self.record(place)?;
+                walk.matches.extend(record.map(|record| <(TokenId, BlockTime)>::from(*record)));
+            }
+        }
         Ok(())
     }
 
@@ -196,12 +208,8 @@ impl Snapshot {
         let view = self.view();
         let [found] = view.find_all([token].into_iter(), true)?;
         let course = Course { token, found, turns, suffixes };
-        let mut places = vec![Place::default(); suffixes.len()];
-        view.prefetch_walk(&course);
-        let summary = view.walk(&course, &mut places)?;
-        view.prefetch_records(&places[..summary.count]);
         let mut walk = Walk::default();
-        view.read_walk(&summary, &places, &mut walk)?;
+        view.make_walks(&[course], std::slice::from_mut(&mut walk))?;
         Ok(walk)
     }
 
