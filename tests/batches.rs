@@ -1,10 +1,9 @@
 //! Batches that are shared among threads, of a store of several layers and a delta, say what
 //! single calls do; and one place that is damaged is an error of the whole batch.
 
-use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
+use ringstore::testing::damage::{flip_bit, newest_segment};
 use ringstore::testing::keys::{KeyFamily, with_values};
 use ringstore::testing::random::Random;
 use ringstore::{
@@ -94,14 +93,9 @@ fn one_place_that_is_damaged_fails_the_batch() {
     let store = load(&path);
     let tokens: Vec<_> = store.snapshot().range(..).map(|record| record.unwrap().0).collect();
     store.close().unwrap();
-    let mut files = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-    let segment = files.find(|path| path.extension().is_some_and(|it| it == "seg")).unwrap();
-    fs::set_permissions(&segment, fs::Permissions::from_mode(0o600)).unwrap();
-    let file = fs::File::options().read(true).write(true).open(&segment).unwrap();
+    let segment = newest_segment(&path).unwrap().unwrap();
     // In the block of the token in the middle.
-    let (at, mut byte) = (TOKENS as u64 / 2 * 72 + 4_096 + 40, [0]);
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    flip_bit(&segment, TOKENS as u64 / 2 * 72 + 4_096 + 40).unwrap();
 
     let snapshot = Store::open_read_only(&path, &Options::new()).unwrap().snapshot();
     let (mut values, mut signatures, mut walks) = (Vec::new(), Vec::new(), Vec::new());

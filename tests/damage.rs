@@ -1,9 +1,9 @@
 //! Files that are not what was written: the right answer or a typed error, each time.
 
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use ringstore::testing::damage::{flip_bit, newest_segment};
 use ringstore::testing::keys::{KeyFamily, with_values};
 use ringstore::testing::oracle::Oracle;
 use ringstore::{
@@ -177,14 +177,11 @@ fn a_byte_flipped_in_a_layer_just_flushed_is_found_by_every_read() {
     assert_eq!(store.stat().layers, 2);
     // Not at an end, which was read to be opened.
     let token = *tokens[500];
-    let names = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-    let newest = names.filter(|path| path.extension().is_some_and(|it| it == "seg")).max().unwrap();
+    let newest = newest_segment(&path).unwrap().unwrap();
     let bytes = fs::read(&newest).unwrap();
     let at = bytes.windows(32).position(|window| window == token.0).unwrap();
     // In the block that the token maps to, and in place, as the store has the file mapped.
-    fs::set_permissions(&newest, fs::Permissions::from_mode(0o600)).unwrap();
-    let file = fs::File::options().write(true).open(&newest).unwrap();
-    file.write_all_at(&[bytes[at + 40] ^ 1], at as u64 + 40).unwrap();
+    flip_bit(&newest, at as u64 + 40).unwrap();
     let snapshot = store.snapshot();
     assert!(matches!(snapshot.get(&token), Err(Error::Damaged(_))));
     let (all, below) = (|| snapshot.range(..), || snapshot.range(..=token));

@@ -1,13 +1,12 @@
 //! However files are kept in memory, they say the same, and damage to them is found; and what
 //! is told of memory is no more than there is.
 
-use std::fs;
 use std::ops::ControlFlow;
-use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringstore::testing::conformance::Suite;
+use ringstore::testing::damage::{flip_bit, newest_segment};
 use ringstore::testing::keys::{KeyFamily, with_values};
 use ringstore::testing::sim::SimDisk;
 use ringstore::{
@@ -172,14 +171,9 @@ fn damage_is_found_however_a_file_is_in_memory() {
     let store = load(&path, TOKENS, &Options::new());
     let token = store.snapshot().select(TOKENS as u64 / 2).unwrap().unwrap().0;
     store.close().unwrap();
-    let mut files = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-    let segment = files.find(|path| path.extension().is_some_and(|it| it == "seg")).unwrap();
-    fs::set_permissions(&segment, fs::Permissions::from_mode(0o600)).unwrap();
-    let file = fs::File::options().read(true).write(true).open(&segment).unwrap();
+    let segment = newest_segment(&path).unwrap().unwrap();
     // In the middle of the records: the first of seventy-five parts of seventy-two.
-    let (at, mut byte) = (TOKENS as u64 / 2 * 72 + 4_096 + 40, [0]);
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    flip_bit(&segment, TOKENS as u64 / 2 * 72 + 4_096 + 40).unwrap();
     for residency in Residency::ALL {
         let open = |verification| {
             Store::open_read_only(&path, &options(residency).verification(verification))
