@@ -213,16 +213,15 @@ fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<O
         Ok(())
     };
     let mut outline = has_outline(base, part.len()).then(|| OutlineBuilder::new(base.len()));
-    for_each_in_order(&starts, &mut Places::default(), &look_up, &mut |entries: &mut Vec<
-        Outlined,
-    >| {
+    let mut enter = |entries: &mut Vec<Outlined>| {
         if let Some(outline) = &mut outline {
             for entry in entries.iter() {
                 outline.push(*entry);
             }
         }
         Ok(())
-    })?;
+    };
+    for_each_in_order(&starts, &mut Places::default(), &look_up, &mut enter)?;
     Ok(outline.and_then(OutlineBuilder::finish).map(Arc::new))
 }
 

@@ -13,7 +13,7 @@ use crate::io::map::Bytes;
 use crate::search::directory::Place;
 use crate::token::{Record, SUFFIXES, TokenId};
 
-/// One position in so many is looked at even so.
+/// One position in so many is looked at even where a segment is taken to be in memory.
 const LOOKED_AT: usize = 64;
 
 /// To how many records to either side a signature's walk goes, and hardly ever beyond.
@@ -35,6 +35,7 @@ impl Segment<Bytes> {
         will_walk: bool,
     ) {
         let line = |place: Place| place.line * DIRECTORY_LINE_LEN;
+        // But for the first, which is read at once.
         for token in tokens.clone().skip(1) {
             let at = line(self.header.map.place(token));
             self.ask_for(SectionId::Directory, at..at + DIRECTORY_LINE_LEN);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::format::layout::SectionId;
 use crate::io::DiskFile;
+use crate::io::map::HUGE_PAGE_LEN;
 
 /// A file that has no name yet that anybody would look for, and its path for messages.
 pub(super) struct File {
@@ -21,10 +22,6 @@ impl File {
         self.file.read_exact_at(bytes, offset as u64).map_err(Error::io("read back", &self.path))
     }
 }
-
-/// Files are written up to multiples of this at a time, in one call each, so that the
-/// page cache holds them in pieces that the processor maps with one entry.
-const HUGE_PAGE_LEN: usize = 2 << 20;
 
 /// A section being written, and the checksums of its chunks.
 pub(super) struct SectionWriter {
@@ -85,6 +82,8 @@ impl SectionWriter {
         self.write_buffer(file)
     }
 
+    /// Writes up to multiples of a huge page at a time, in one call each, so that the page
+    /// cache holds the file in pieces that the processor maps with one entry.
     #[inline]
     fn put(&mut self, mut bytes: &[u8], file: &File) -> Result<()> {
         loop {

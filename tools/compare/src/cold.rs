@@ -83,12 +83,7 @@ mod tests {
         let temporary = page_cache::tests::on_disk();
         let universe = Universe::new(KeyFamily::Uniform, 2_000, 1.0);
         let queries = Queries::new(&universe);
-        let loads = Loads {
-            engines: engines::ALL,
-            directory: temporary.path(),
-            records: &universe.stored,
-            order: Order::Sorted,
-        };
+        let loads = Loads::of_all_engines(temporary.path(), &universe.stored);
         let loaded = loads.once().into_iter().map(Result::unwrap);
         let closed: Vec<_> = loaded.map(Loaded::close).map(Result::unwrap).collect();
         let effort = Effort { rounds: 2, load_rounds: 1, turn: Duration::ZERO };

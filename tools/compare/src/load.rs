@@ -224,6 +224,14 @@ pub(crate) fn bytes_in(directory: &Path) -> Result<u64, Failure> {
 }
 
 #[cfg(test)]
+impl<'a> Loads<'a> {
+    /// Of every engine, in order.
+    pub(crate) fn of_all_engines(directory: &'a Path, records: &'a [Record]) -> Self {
+        Self { engines: crate::engines::ALL, directory, records, order: Order::Sorted }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use ringstore::testing::keys::KeyFamily;
 
@@ -238,8 +246,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let directory = temporary.path();
         let records = data::records(KeyFamily::Uniform, 1_000);
-        let loads =
-            Loads { engines: engines::ALL, directory, records: &records, order: Order::Sorted };
+        let loads = Loads::of_all_engines(directory, &records);
         let (filled, raw) = loads.in_turns(3);
         assert_eq!(raw.unwrap().operations(), 3);
         assert_eq!(filled.len(), engines::ALL.len());

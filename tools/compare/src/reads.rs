@@ -337,12 +337,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let universe = Universe::new(KeyFamily::Uniform, 500, 1.0);
         let queries = Queries::new(&universe);
-        let loads = Loads {
-            engines: engines::ALL,
-            directory: temporary.path(),
-            records: &universe.stored,
-            order: Order::Sorted,
-        };
+        let loads = Loads::of_all_engines(temporary.path(), &universe.stored);
         let databases: Vec<_> = loads.once().into_iter().map(Result::unwrap).collect();
         let effort = Effort { rounds: 3, load_rounds: 1, turn: Duration::from_micros(100) };
         for workload in Workload::all().iter().filter(|workload| workload.kind() == Kind::Read) {

@@ -165,12 +165,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let universe = Universe::new(KeyFamily::Uniform, TOKENS, 1.0);
         let queries = Queries::new(&universe);
-        let loads = Loads {
-            engines: engines::ALL,
-            directory: temporary.path(),
-            records: &universe.stored,
-            order: Order::Sorted,
-        };
+        let loads = Loads::of_all_engines(temporary.path(), &universe.stored);
         let closed = loads.once().into_iter().map(|loaded| Loaded::close(loaded?));
         let closed: Vec<Closed> = closed.collect::<Result<_, _>>().unwrap();
         let open = || {
