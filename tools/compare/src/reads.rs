@@ -328,7 +328,7 @@ mod tests {
 
     use super::*;
     use crate::data::Universe;
-    use crate::engines::{self, Order};
+    use crate::engines;
     use crate::load::Loads;
     use crate::workload::Kind;
 
