@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::suffixes;
 use crate::challenge::Direction;
 use crate::format::kinds::Kind;
+use crate::search::simd::prefetch;
 use crate::segment::find::Found;
 use crate::token::{Record, TokenId};
 
@@ -96,6 +97,12 @@ impl Image {
     #[inline]
     pub(crate) fn record(&self, position: usize) -> Option<&Record> {
         self.records.get(position)
+    }
+
+    /// Brings the record at a position near.
+    #[inline]
+    pub(crate) fn prefetch_record(&self, position: usize) {
+        prefetch(&self.records, position);
     }
 
     /// The records at a range of positions, cut to those that exist.

@@ -129,8 +129,19 @@ impl Outline {
     /// Brings near what says how many entries come before a record of the bottom layer.
     #[inline]
     pub(crate) fn prefetch(&self, base_position: usize) {
-        if let Some(&start) = self.rows.get(self.row(base_position)) {
+        let row = self.row(base_position);
+        if let (Some(&start), Some(&end)) = (self.rows.get(row), self.rows.get(row + 1)) {
+            // A row is about as long as a line of the cache, and seldom begins with one.
             prefetch(&self.entries, start as usize);
+            prefetch(&self.entries, end as usize);
+        }
+    }
+
+    /// Brings near which suffixes the entries have that lie at a base position and behind.
+    #[inline]
+    pub(crate) fn prefetch_suffixes(&self, base_position: usize) {
+        if let Some(&start) = self.rows.get(self.row(base_position)) {
+            prefetch(&self.suffixes, start as usize);
         }
     }
 
@@ -141,7 +152,7 @@ impl Outline {
     }
 
     /// The first position in a range, seen in a direction, whose token has this suffix.
-    pub(super) fn nearest_match(
+    pub(crate) fn nearest_match(
         &self,
         positions: &Range<usize>,
         direction: Direction,
@@ -185,14 +196,8 @@ impl Outline {
         };
         start..self.count_through(*base_positions.end()).max(start)
     }
-
-    /// Whether one of these entries has this suffix.
-    #[inline]
-    pub(crate) fn holds(&self, suffix: u16, entries: &Range<usize>) -> bool {
-        let suffixes = self.suffixes.get(entries.clone());
-        suffixes.is_some_and(|suffixes| suffixes.contains(&suffix))
-    }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,9 +242,20 @@ mod tests {
                         let entries = outline.entries(position..=end);
                         assert!(tokens[entries].iter().eq(tokens.iter().filter(is_in)));
                         for suffix in tokens.iter().step_by(9).map(TokenId::suffix).chain([1_024]) {
-                            let holds = tokens.iter().filter(is_in).any(|it| it.suffix() == suffix);
+                            let is_match = |token: &TokenId| token.suffix() == suffix;
                             let entries = outline.entries(position..=end);
-                            assert_eq!(outline.holds(suffix, &entries), holds, "{family:?}");
+                            let within = &tokens[entries.clone()];
+                            let first = within.iter().position(is_match);
+                            let last = within.iter().rposition(is_match);
+                            for (direction, place) in
+                                [(Direction::Up, first), (Direction::Down, last)]
+                            {
+                                assert_eq!(
+                                    outline.nearest_match(&entries, direction, suffix),
+                                    place.map(|place| entries.start + place),
+                                    "{family:?}"
+                                );
+                            }
                         }
                     }
                 }

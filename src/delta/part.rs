@@ -129,6 +129,24 @@ impl Part {
         }
     }
 
+    /// Brings near what says where the record at a position is, unless that is known.
+    #[inline]
+    pub(crate) fn prefetch_source(&self, position: usize) {
+        if let Self::Union(union) = self {
+            union.prefetch_source(position);
+        }
+    }
+
+    /// Brings the record at a position near.
+    #[inline]
+    pub(crate) fn prefetch_record(&self, position: usize) {
+        match self {
+            Self::Image(image, _) => image.prefetch_record(position),
+            Self::Layer(layer, _) => layer.prefetch_record(position),
+            Self::Union(union) => union.prefetch_record(position),
+        }
+    }
+
     /// The record at a position that was checked before.
     #[inline]
     pub(crate) fn checked_record(&self, position: usize) -> Option<&Record> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::outline::Outline;
 use crate::error::Result;
 use crate::format::kinds::Kind;
+use crate::search::simd::prefetch;
 use crate::segment::find::Found;
 use crate::segment::layer::Layer;
 use crate::token::{Record, TokenId};
@@ -81,6 +82,20 @@ impl Union {
         match self.source(position) {
             Some((layer, position)) => layer.record(position),
             None => Ok(None),
+        }
+    }
+
+    /// Brings near what says where the record at a position is.
+    #[inline]
+    pub(super) fn prefetch_source(&self, position: usize) {
+        prefetch(&self.sources, position);
+    }
+
+    /// Brings the record at a position near.
+    #[inline]
+    pub(super) fn prefetch_record(&self, position: usize) {
+        if let Some((layer, position)) = self.source(position) {
+            layer.prefetch_record(position);
         }
     }
 

@@ -101,11 +101,18 @@ impl Snapshot {
         // Each step some challenges after the one before, so that what it reads has come
         // meanwhile, and what it asks for comes while others have something to do.
         let ahead = N / 3;
-        for i in 0..N + 2 * ahead {
+        let looks_ahead = view.has_parts();
+        for i in 0..N + 3 * ahead {
             if let Some(Some(course)) = courses.get(i) {
                 view.prefetch_walk(course);
             }
-            let i = i.wrapping_sub(ahead);
+            let mut i = i.wrapping_sub(ahead);
+            if looks_ahead {
+                if let Some(Some(course)) = courses.get(i) {
+                    view.look_ahead(course, &mut places[i])?;
+                }
+                i = i.wrapping_sub(ahead);
+            }
             if let Some(Some(course)) = courses.get(i) {
                 summaries[i] = view.walk(course, &mut places[i])?;
                 view.prefetch_records(&places[i]);

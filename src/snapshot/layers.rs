@@ -13,13 +13,13 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::view::{Place, Side, Source, View, is_nearer};
+use super::nearest::{Entry, Reached};
+use super::view::{Place, Side, Source, View};
 use super::walk::{Course, Turn, WalkSummary};
 use crate::challenge::Direction;
 use crate::delta::part::PartPlace;
 use crate::error::Result;
 use crate::format::kinds::Kind;
-use crate::token::TokenId;
 
 /// With no more parts than this a walk takes no memory of its own.
 const FEW_PARTS: usize = 8;
@@ -31,32 +31,42 @@ struct Origin<'a> {
     parts: &'a [Range<usize>],
 }
 
-/// Where a walk has come to in a part of the ring.
-struct Reached {
-    /// What lies ahead in the base.
-    base: Range<usize>,
-    last: Last,
-}
-
-/// The last token that was met or skipped.
-#[derive(Clone, Copy)]
-enum Last {
-    /// None so far.
-    None,
-    /// That of the base at this position.
-    Base(usize),
-    Token(TokenId),
-}
-
-/// An entry that a part has with the suffix sought.
-#[derive(Clone, Copy)]
-struct Entry {
-    token: TokenId,
-    part: usize,
-    position: usize,
-}
-
 impl View {
+    /// Does what a walk begins with: meets what the base has on the way, as if it were alone, and
+    /// brings near what parts may have before each of these, all at once.
+    pub(crate) fn look_ahead(&self, course: &Course<'_>, places: &mut [Place]) -> Result<()> {
+        let (below, above) = (Side::Below.of(course.found), Side::Above.of(course.found));
+        let mut rest = places;
+        for (direction, suffixes) in course.legs() {
+            let leg;
+            (leg, rest) = rest.split_at_mut(suffixes.len().min(rest.len()));
+            let mut region = match direction {
+                Direction::Up => above..self.base.len(),
+                Direction::Down => 0..below,
+            };
+            let mut free = leg.iter_mut();
+            self.base.meet(region.clone(), direction, suffixes, |position| {
+                if let Some(free) = free.next() {
+                    *free = Place { source: Source::Base, position };
+                }
+            })?;
+            self.prefetch_records(leg);
+            for (suffix, place) in suffixes.iter().zip(&*leg) {
+                let of_base = place.is_somewhere().then_some(place.position);
+                let stretch = stretch(&region, direction, of_base);
+                if self.filter.may_hold(*suffix, stretch.clone()) {
+                    self.prefetch_entries(&stretch);
+                }
+                let Some(position) = of_base else { break };
+                pass(&mut region, direction, position);
+            }
+            if let Some(last) = leg.last().filter(|last| last.is_somewhere()) {
+                self.prefetch_rank(last.position);
+            }
+        }
+        Ok(())
+    }
+
     /// [`walk`](Self::walk) where there are parts.
     pub(super) fn walk_layers(
         &self,
@@ -100,7 +110,9 @@ impl View {
         let below = ranks.start;
         let above = self.len().saturating_sub(ranks.end);
         let mut summary = WalkSummary::default();
+        let mut first = 0;
         for &(direction, end) in turns {
+            let start = std::mem::replace(&mut first, end);
             // Above the origin, and below it.
             let regions = match direction {
                 Direction::Up => [true, false],
@@ -118,19 +130,22 @@ impl View {
                     *ahead = if is_above { place.end..part.len() } else { 0..place.start };
                 }
                 let sought = summary.count..end;
-                let met = self.meet_layers(
-                    base,
-                    ahead,
-                    direction,
-                    &suffixes[sought.clone()],
-                    &mut places[sought],
-                )?;
+                let (suffixes, places) = (&suffixes[sought.clone()], &mut places[sought]);
+                // What was met on looking ahead.
+                let known = match beyond_end {
+                    0 if summary.count == start => {
+                        places.iter().take_while(|place| place.is_somewhere()).count()
+                    }
+                    _ => 0,
+                };
+                let met =
+                    self.meet_layers(base, ahead, direction, suffixes, (&mut *places, known))?;
                 summary.count += met;
                 if summary.count < end {
                     summary.steps = summary.steps.saturating_add(tokens);
                     continue;
                 }
-                let rank = self.rank_of(places[end - 1])?;
+                let rank = self.rank_of(places[met - 1])?;
                 summary.steps += match (direction, is_above) {
                     (Direction::Up, true) => (rank + 1).saturating_sub(ranks.end),
                     (Direction::Up, false) => rank + 1,
@@ -144,45 +159,48 @@ impl View {
     }
 
     /// Goes through the positions ahead in each layer and meets suffixes in order; how
-    /// many of them were met.
+    /// many of them were met. Of the base the first `known` matches are there already.
     fn meet_layers(
         &self,
         base: Range<usize>,
         ahead: &mut [Range<usize>],
         direction: Direction,
         suffixes: &[u16],
-        places: &mut [Place],
+        (places, mut known): (&mut [Place], usize),
     ) -> Result<usize> {
-        let mut reached = Reached { base, last: Last::None };
+        let mut reached = Reached { base, last: None };
         let mut count = 0;
         let mut at_once = suffixes.len();
         'ask: while count < suffixes.len() {
             let end = suffixes.len().min(count + at_once);
-            let mut met = count;
-            self.base.meet(reached.base.clone(), direction, &suffixes[count..end], |position| {
-                places[met] = Place { source: Source::Base, position };
-                met += 1;
-            })?;
-            // They are read in the end, and one by one they would hold that up.
-            self.prefetch_records(&places[count..met]);
-            if met == suffixes.len() {
-                self.prefetch_rank(places[met - 1].position);
+            let mut met = count + std::mem::take(&mut known);
+            if met == count {
+                self.base.meet(
+                    reached.base.clone(),
+                    direction,
+                    &suffixes[count..end],
+                    |position| {
+                        places[met] = Place { source: Source::Base, position };
+                        met += 1;
+                    },
+                )?;
+                // They are read in the end, and one by one they would hold that up.
+                self.prefetch_records(&places[count..met]);
+                if met == suffixes.len() {
+                    self.prefetch_rank(places[met - 1].position);
+                }
             }
             while count < end {
                 let suffix = suffixes[count];
                 let of_base = (count < met).then(|| places[count].position);
-                let stretch = match direction {
-                    Direction::Up => reached.base.start..=of_base.unwrap_or(reached.base.end),
-                    Direction::Down => of_base.unwrap_or(reached.base.start)..=reached.base.end,
-                };
+                let stretch = stretch(&reached.base, direction, of_base);
                 if self.filter.may_hold(suffix, stretch.clone())
                     && let Some(entry) =
                         self.nearest_entry(&reached, ahead, direction, suffix, of_base, &stretch)?
                 {
                     let is_live = self.go_to(&mut reached, ahead, direction, entry)?;
                     if is_live {
-                        let source = Source::Part(entry.part);
-                        places[count] = Place { source, position: entry.position };
+                        places[count] = entry.place();
                         count += 1;
                     }
                     // Where much is gone, what the base has farther on is of no use.
@@ -190,80 +208,13 @@ impl View {
                     continue 'ask;
                 }
                 let Some(position) = of_base else { return Ok(count) };
-                match direction {
-                    Direction::Up => reached.base.start = position + 1,
-                    Direction::Down => reached.base.end = position,
-                }
-                reached.last = Last::Base(position);
+                pass(&mut reached.base, direction, position);
+                reached.last = Some(places[count]);
                 count += 1;
             }
             at_once = suffixes.len();
         }
         Ok(count)
-    }
-
-    /// The nearest entry ahead in any part that has this suffix and comes no later than
-    /// the base's next match.
-    fn nearest_entry(
-        &self,
-        reached: &Reached,
-        ahead: &mut [Range<usize>],
-        direction: Direction,
-        suffix: u16,
-        of_base: Option<usize>,
-        stretch: &RangeInclusive<usize>,
-    ) -> Result<Option<Entry>> {
-        if let Some(position) = of_base {
-            // Comes while the parts are asked.
-            self.base.prefetch_record(position);
-        }
-        let mut nearest: Option<Entry> = None;
-        let mut base_token = None;
-        let mut last_token = None;
-        for (index, (part, ahead)) in self.parts.iter().zip(ahead).enumerate() {
-            let within = part.outline().map(|outline| outline.entries(stretch.clone()));
-            if let (Some(outline), Some(within)) = (part.outline(), &within)
-                && !outline.holds(suffix, within)
-            {
-                continue;
-            }
-            let within = within.unwrap_or(0..usize::MAX);
-            let in_stretch =
-                |ahead: &Range<usize>| ahead.start.max(within.start)..ahead.end.min(within.end);
-            while let Some(position) = part.nearest_match(in_stretch(ahead), direction, suffix)? {
-                let Some(record) = part.record(position)? else { break };
-                let token = record.token;
-                if nearest.is_some_and(|nearest| !is_nearer(&token, &nearest.token, direction)) {
-                    break;
-                }
-                if base_token.is_none()
-                    && let Some(position) = of_base
-                {
-                    base_token = self.base.record(position)?.map(|record| record.token);
-                }
-                if base_token.is_some_and(|base| is_nearer(&base, &token, direction)) {
-                    break;
-                }
-                if last_token.is_none() {
-                    last_token = self.token_of(reached.last)?;
-                }
-                match last_token {
-                    // Passed before, when another layer had the nearest match.
-                    Some(last) if !is_nearer(&last, &token, direction) => {
-                        let found = part.find(&last)?;
-                        match direction {
-                            Direction::Up => ahead.start = Side::Above.of(found).max(position + 1),
-                            Direction::Down => ahead.end = Side::Below.of(found).min(position),
-                        }
-                    }
-                    _ => {
-                        nearest = Some(Entry { token, part: index, position });
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(nearest)
     }
 
     /// Goes on behind an entry; whether it is live.
@@ -274,55 +225,65 @@ impl View {
         direction: Direction,
         entry: Entry,
     ) -> Result<bool> {
-        let Entry { token, part, position } = entry;
-        let outline = self.parts[part].outline();
-        let below = match outline.and_then(|outline| outline.base_position(position)) {
-            Some(below) => below,
-            None => self.base.find(&token)?.position,
-        };
+        let Entry { part, position, base_position } = entry;
         let base = &mut reached.base;
         match direction {
             Direction::Up => {
-                let is_there = self.base.record(below)?.is_some_and(|base| base.token == token);
-                base.start = (below + usize::from(is_there)).clamp(base.start, base.end);
+                let start = base_position + usize::from(self.is_in_base(entry)?);
+                base.start = start.clamp(base.start, base.end);
                 ahead[part].start = position + 1;
             }
             Direction::Down => {
-                base.end = below.clamp(base.start, base.end);
+                base.end = base_position.clamp(base.start, base.end);
                 ahead[part].end = position;
             }
         }
-        reached.last = Last::Token(token);
-        Ok(self.parts[part].kind(position)? != Kind::Tombstone)
-    }
-
-    fn token_of(&self, last: Last) -> Result<Option<TokenId>> {
-        match last {
-            Last::None => Ok(None),
-            Last::Base(position) => Ok(self.base.record(position)?.map(|record| record.token)),
-            Last::Token(token) => Ok(Some(token)),
-        }
+        let is_live = self.kind_of(entry)? != Kind::Tombstone;
+        self.parts[part].prefetch_source(position);
+        reached.last = Some(entry.place());
+        Ok(is_live)
     }
 
     /// Number of tokens below that of an entry that was met.
     fn rank_of(&self, place: Place) -> Result<u64> {
-        let mut net = 0i64;
-        if place.source == Source::Base {
-            // Its token has no entry in a part, or that would have been met.
-            for part in &self.parts {
-                net = net.saturating_add(match part.outline() {
-                    Some(outline) => outline.tokens_before(outline.count_through(place.position)),
-                    None => match self.record(place)? {
-                        Some(record) => part.tokens_before(part.find(&record.token)?.position)?,
-                        None => 0,
-                    },
-                });
+        let Some(record) = self.record(place)? else { return Ok(self.len()) };
+        let base_position = match place.source {
+            Source::Base => place.position,
+            Source::Part(part) => {
+                let outline = self.parts[part].outline();
+                match outline.and_then(|outline| outline.base_position(place.position)) {
+                    Some(base_position) => base_position,
+                    None => self.base.find(&record.token)?.position,
+                }
             }
-            return Ok(self.total(place.position, net));
+        };
+        // Had a part an entry of a token that was met in the base, that would have been met.
+        let is_alone = place.source == Source::Base;
+        let mut below = 0i64;
+        for part in &self.parts {
+            let place = part.place_of(&record.token, base_position, is_alone)?;
+            below = below.saturating_add(place.tokens.start);
         }
-        match self.record(place)? {
-            Some(record) => self.rank(&record.token, Side::Below),
-            None => Ok(self.len()),
-        }
+        Ok(self.total(base_position, below))
+    }
+}
+
+/// What lies between where a walk has come to in the base and the base's next match.
+fn stretch(
+    ahead: &Range<usize>,
+    direction: Direction,
+    of_base: Option<usize>,
+) -> RangeInclusive<usize> {
+    match direction {
+        Direction::Up => ahead.start..=of_base.unwrap_or(ahead.end),
+        Direction::Down => of_base.unwrap_or(ahead.start)..=ahead.end,
+    }
+}
+
+/// Leaves a match of the base behind.
+fn pass(ahead: &mut Range<usize>, direction: Direction, position: usize) {
+    match direction {
+        Direction::Up => ahead.start = position + 1,
+        Direction::Down => ahead.end = position,
     }
 }

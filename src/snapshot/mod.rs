@@ -2,6 +2,7 @@
 
 mod layers;
 pub(crate) mod many;
+mod nearest;
 pub(crate) mod range;
 mod runs;
 mod select;

@@ -8,7 +8,7 @@
 //! Most tokens are in the base alone. The filter says so at once for nearly all of
 //! those, so that a lookup or a walk costs hardly more than it would without parts.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::challenge::Direction;
@@ -45,10 +45,24 @@ pub(crate) enum Source {
 }
 
 /// An entry: where it is, and at which position there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
     pub(super) source: Source,
     pub(super) position: usize,
+}
+
+impl Place {
+    /// Whether it is not the place by default, which is none.
+    #[inline]
+    pub(super) fn is_somewhere(self) -> bool {
+        self.position != usize::MAX
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { source: Source::Base, position: usize::MAX }
+    }
 }
 
 /// Entries that lie side by side, all of them live.
@@ -173,6 +187,12 @@ impl View {
         &self.base
     }
 
+    /// Whether there is anything above the base.
+    #[inline]
+    pub(crate) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
     /// Number of tokens.
     #[inline]
     pub(crate) fn len(&self) -> u64 {
@@ -194,7 +214,7 @@ impl View {
         tokens: impl Iterator<Item = &'t TokenId> + Clone,
         will_walk: bool,
     ) -> Result<[Found<'a>; N]> {
-        let has_parts = !self.parts.is_empty();
+        let has_parts = self.has_parts();
         self.base.find_all(tokens, will_walk, |token, position| {
             if has_parts && N > 1 {
                 self.filter.prefetch(token.suffix(), position);
@@ -210,7 +230,7 @@ impl View {
         found: Found<'a>,
     ) -> Result<Option<&'a Record>> {
         let position = found.position;
-        if self.parts.is_empty() || !self.filter.may_hold(token.suffix(), position..=position) {
+        if !self.has_parts() || !self.filter.may_hold(token.suffix(), position..=position) {
             return Ok(found.record);
         }
         match newest(&self.parts, token, position)? {
@@ -225,7 +245,7 @@ impl View {
     pub(super) fn rank(&self, token: &TokenId, side: Side) -> Result<u64> {
         let found = self.base.find(token)?;
         let base = side.of(found);
-        if self.parts.is_empty() {
+        if !self.has_parts() {
             return Ok(base as u64);
         }
         let is_alone = self.is_alone(token, found);
@@ -343,10 +363,22 @@ impl View {
     #[inline]
     pub(crate) fn prefetch_records(&self, places: &[Place]) {
         for place in places {
-            // Parts are small, and near.
-            if place.source == Source::Base {
-                self.base.prefetch_record(place.position);
+            match place.source {
+                Source::Base => self.base.prefetch_record(place.position),
+                Source::Part(index) => {
+                    self.parts.get(index).inspect(|part| part.prefetch_record(place.position));
+                }
             }
+        }
+    }
+
+    /// Brings near what says which entries lie at some base positions.
+    #[inline]
+    pub(super) fn prefetch_entries(&self, base_positions: &RangeInclusive<usize>) {
+        for outline in self.parts.iter().filter_map(Part::outline) {
+            outline.prefetch(*base_positions.start());
+            outline.prefetch(*base_positions.end());
+            outline.prefetch_suffixes(*base_positions.start());
         }
     }
 

@@ -98,7 +98,7 @@ pub(crate) struct Course<'a> {
 impl Course<'_> {
     /// Each turn, with the suffixes that it is to meet.
     #[inline]
-    fn legs(&self) -> impl Iterator<Item = (Direction, &[u16])> {
+    pub(super) fn legs(&self) -> impl Iterator<Item = (Direction, &[u16])> {
         let mut first = 0;
         self.turns.iter().map(move |&(direction, end)| {
             let suffixes = self.suffixes.get(first..end).unwrap_or(&[]);
@@ -117,7 +117,7 @@ impl View {
         for (direction, suffixes) in course.legs() {
             self.base.prefetch_lists(position, direction, suffixes);
         }
-        if !self.parts.is_empty() {
+        if self.has_parts() {
             for &suffix in course.suffixes {
                 self.filter.prefetch(suffix, position);
             }
@@ -137,6 +137,9 @@ impl View {
         let mut met = Vec::with_capacity(courses.len());
         for course in courses {
             let mut places = vec![Place::default(); course.suffixes.len()];
+            if self.has_parts() {
+                self.look_ahead(course, &mut places)?;
+            }
             let summary = self.walk(course, &mut places)?;
             places.truncate(summary.count);
             self.prefetch_records(&places);
@@ -157,7 +160,7 @@ impl View {
     /// Walks, and says where the suffixes were met, in their order.
     #[inline]
     pub(crate) fn walk(&self, course: &Course<'_>, places: &mut [Place]) -> Result<WalkSummary> {
-        if !self.parts.is_empty() {
+        if self.has_parts() {
             return self.walk_layers(course, places);
         }
         let mut free = places.iter_mut();
