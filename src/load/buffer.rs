@@ -135,8 +135,21 @@ impl Buffer {
         self.records.push(record);
     }
 
+    /// Puts another record in the place of the first one.
+    pub(super) fn set_first(&mut self, record: Record) {
+        if let Some(first) = self.records.first_mut() {
+            *first = record;
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Gives memory back that is beyond so many records.
+    pub(super) fn shrink_to(&mut self, records: usize) {
+        self.records.shrink_to(records);
+        self.keys.shrink_to(records);
     }
 
     /// The smallest and the largest token, once they are in groups; `None` if there are no

@@ -311,7 +311,10 @@ fn a_bad_record_at_the_end_leaves_nothing() {
 #[test]
 fn a_load_that_panics_leaves_nothing() {
     let records = records(KeyFamily::Uniform.generate(70_000, 1), |_| 7);
-    for (input_ends, phase) in [(69_000, None), (usize::MAX, Some(Phase::Syncing))] {
+    // The progress of reading is told by who writes what has no room, too.
+    let phases = [Phase::Syncing, Phase::Reading];
+    let panics = phases.map(|phase| (usize::MAX, Some(phase))).into_iter();
+    for (input_ends, phase) in panics.chain([(69_000, None)]) {
         for sort_records in [100_000, 20_000] {
             let directory = tempfile::tempdir().unwrap();
             let disk = RealDisk::new(directory.path());
@@ -381,9 +384,10 @@ fn duplicates_in_order_are_written_once() {
 
 #[test]
 fn of_one_run_too_many_only_two_are_merged_before() {
-    let tokens = shuffled(KeyFamily::Uniform.generate(10_050, 1), 1);
-    let memory = Memory { sort_records: 101, merge_records: 1_000, runs_max: 100 };
-    assert_eq!(check(&records(tokens, |_| 7), memory).spilled, 10_050 + 200);
+    // A run of 201, 99 of 100, and one of 50.
+    let tokens = shuffled(KeyFamily::Uniform.generate(10_151, 1), 1);
+    let memory = Memory { sort_records: 202, merge_records: 1_000, runs_max: 100 };
+    assert_eq!(check(&records(tokens, |_| 7), memory).spilled, 10_151 + 301);
 }
 
 #[test]
