@@ -27,9 +27,9 @@ use crate::token::Record;
 pub(super) struct Spiller<'l, 'a> {
     load: &'l Load<'a>,
     reading: &'l Reading<'l>,
-    /// Whether records are read meanwhile: then how far that has come is what is told.
-    is_beside_reading: bool,
-    /// The largest of the records that were taken last. It was not written: its token may come
+    /// Whether it tells how far reading has come, while that goes on beside it.
+    tells_reading: bool,
+    /// The last record of the buffer before. It was not written: its token may come
     /// again, and then it still has to be decided which record is kept.
     last: Option<Record>,
     /// The first run, while it is the only one: where the segment's records belong.
@@ -50,7 +50,7 @@ impl<'l, 'a> Spiller<'l, 'a> {
         Self {
             load,
             reading,
-            is_beside_reading: false,
+            tells_reading: false,
             last: None,
             first: None,
             early_sync: None,
@@ -71,9 +71,9 @@ impl<'l, 'a> Spiller<'l, 'a> {
         reader: &mut Reader<'_, impl Iterator<Item = Result<Record>>>,
         batches: &mut Batches,
     ) -> Result<(Source, u64)> {
-        self.take(&mut buffer)?;
+        self.spill_buffer(&mut buffer)?;
         let mut rest = self.spill_while_reading(buffer, next, reader)?;
-        self.is_beside_reading = false;
+        self.tells_reading = false;
         self.put_last(&mut rest);
         let sorted = self.sort(&mut rest)?;
         self.spill(sorted)?;
@@ -95,7 +95,6 @@ impl<'l, 'a> Spiller<'l, 'a> {
     ) -> Result<Buffer> {
         let len = (self.load.memory.sort_records / 2).max(2);
         buffer.shrink_to(len);
-        self.is_beside_reading = true;
         let mut fill = |mut buffer: Buffer, next, hand_over: &mut dyn FnMut(Buffer) -> _| {
             let mut next = Some(next);
             loop {
@@ -109,39 +108,51 @@ impl<'l, 'a> Spiller<'l, 'a> {
                 }
             }
         };
+        let reading = self.reading;
         let spiller = Mutex::new(self);
-        let take = |buffer: &mut Buffer| {
-            spiller.lock().unwrap_or_else(PoisonError::into_inner).take(buffer)
+        let spill = |buffer: &mut Buffer| {
+            spiller.lock().unwrap_or_else(PoisonError::into_inner).spill_buffer(buffer)
         };
+        let mut spill_here = |mut buffer: Buffer| spill(&mut buffer).map(|()| buffer);
+        if rayon::current_thread_index().is_some() {
+            // Sorting takes threads of a pool. All of them may be waiting like this one.
+            return fill(buffer, next, &mut spill_here);
+        }
         thread::scope(|scope| {
             let (hand_over, handed_over) = mpsc::channel();
             let (give_back, given_back) = mpsc::channel();
             // There are two: one is written while the other one is filled.
             let _ = give_back.send(Buffer::default());
-            let spill = move || -> Result<()> {
+            let spill_each = || -> Result<()> {
+                spiller.lock().unwrap_or_else(PoisonError::into_inner).tells_reading = true;
+                let give_back = give_back;
                 for mut buffer in handed_over {
-                    take(&mut buffer)?;
+                    let spilled = spill(&mut buffer);
+                    if spilled.is_err() {
+                        reading.fail();
+                    }
+                    spilled?;
                     let _ = give_back.send(buffer);
                 }
                 Ok(())
             };
             let name = "ringstore-spill".into();
-            let Ok(spilling) = thread::Builder::new().name(name).spawn_scoped(scope, spill) else {
-                return fill(buffer, next, &mut |mut buffer| take(&mut buffer).map(|()| buffer));
-            };
+            let thread = thread::Builder::new().name(name).spawn_scoped(scope, spill_each);
+            let Ok(thread) = thread else { return fill(buffer, next, &mut spill_here) };
             let filled = fill(buffer, next, &mut |buffer| {
                 let _ = hand_over.send(buffer);
-                // If it ended, it has an error to tell.
+                // Where it ended, its own error is told in place of this one.
                 given_back.recv().map_err(|_| Error::Interrupted)
             });
+            let failed_first = filled.is_err() && reading.fail();
             drop(hand_over);
-            let spilled = spilling.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked));
-            spilled.and(filled)
+            let spilled = thread.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked));
+            if failed_first { filled } else { spilled.and(filled) }
         })
     }
 
     /// Brings records in order and writes all but the last; the buffer is empty afterwards.
-    fn take(&mut self, buffer: &mut Buffer) -> Result<()> {
+    fn spill_buffer(&mut self, buffer: &mut Buffer) -> Result<()> {
         self.put_last(buffer);
         if let Some((last, others)) = self.sort(buffer)?.split_last() {
             self.spill(others)?;
@@ -159,7 +170,7 @@ impl<'l, 'a> Spiller<'l, 'a> {
     }
 
     fn sort<'b>(&self, buffer: &'b mut Buffer) -> Result<Sorted<'b>> {
-        if !self.is_beside_reading {
+        if !self.tells_reading {
             return self.load.sorting(buffer.len(), || buffer.sort());
         }
         self.reading.report()?;
@@ -174,12 +185,12 @@ impl<'l, 'a> Spiller<'l, 'a> {
     }
 
     fn spill_named(&mut self, sorted: Sorted<'_>) -> Result<()> {
-        let Self { load, reading, is_beside_reading, .. } = *self;
+        let Self { load, reading, tells_reading, .. } = *self;
         let Some((min, max)) = sorted.bounds() else { return Ok(()) };
         let mut done = 0;
         let mut report = |records: usize| -> Result<()> {
             let total = sorted.len() as u64;
-            let is_told = if is_beside_reading {
+            let is_told = if tells_reading && !reading.has_ended() {
                 reading.report()
             } else {
                 load.options.report(Phase::Spilling, done, Some(total))

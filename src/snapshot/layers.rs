@@ -131,12 +131,11 @@ impl View {
                 }
                 let sought = summary.count..end;
                 let (suffixes, places) = (&suffixes[sought.clone()], &mut places[sought]);
-                // What was met on looking ahead.
-                let known = match beyond_end {
-                    0 if summary.count == start => {
-                        places.iter().take_while(|place| place.is_somewhere()).count()
-                    }
-                    _ => 0,
+                // What of the base was met on looking ahead.
+                let known = if beyond_end == 0 && summary.count == start {
+                    places.iter().take_while(|place| place.is_somewhere()).count()
+                } else {
+                    0
                 };
                 let met =
                     self.meet_layers(base, ahead, direction, suffixes, (&mut *places, known))?;

@@ -64,6 +64,7 @@ impl View {
                     }
                     continue;
                 }
+                // What comes before an entry that is not beyond the base's match is not either.
                 let comes_first = match nearest {
                     Some(nearest) => self.comes_first(entry, nearest, direction)?,
                     None => !self.is_beyond(entry, of_base, direction)?,
@@ -77,8 +78,8 @@ impl View {
         Ok(nearest)
     }
 
-    /// The nearest entry of a part, at these positions, that has this suffix; `None` also
-    /// where it comes later than the base's next match.
+    /// The nearest entry of a part, at these positions, that has this suffix. Of a part without
+    /// an outline none that comes later than the base's next match.
     fn entry_at(
         &self,
         index: usize,

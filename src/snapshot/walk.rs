@@ -157,7 +157,8 @@ impl View {
         Ok(())
     }
 
-    /// Walks, and says where the suffixes were met, in their order.
+    /// Walks, and says where the suffixes were met, in their order. The places are as they are
+    /// by default, or as [`look_ahead`](Self::look_ahead) left them for the same course.
     #[inline]
     pub(crate) fn walk(&self, course: &Course<'_>, places: &mut [Place]) -> Result<WalkSummary> {
         if self.has_parts() {

@@ -79,7 +79,8 @@ fn entries(tokens: &[TokenId], random: &mut Random) -> Vec<(Record, Kind)> {
 fn filter(parts: &[Vec<(Record, Kind)>], base: &Layer, random: &mut Random) -> Arc<Filter> {
     let filter = Filter::new(base.len());
     for (record, _) in parts.iter().flatten().filter(|_| random.below(3) > 0) {
-        filter.insert(record.token.suffix(), base.find(&record.token).unwrap().position);
+        let position = base.find(&record.token).map_or(0, |found| found.position);
+        filter.insert(record.token.suffix(), position);
     }
     Arc::new(filter)
 }
@@ -96,10 +97,21 @@ fn outline(list: &[(Record, Kind)], base: &Layer, random: &mut Random) -> Option
     outline.filter(|_| random.below(2) == 0).map(Arc::new)
 }
 
-fn base(tokens: &[TokenId]) -> Arc<Layer> {
+fn base_entries(tokens: &[TokenId]) -> Vec<(Record, Kind)> {
     let pairs = with_values(tokens.iter().copied().step_by(2), 1);
-    let entries: Vec<_> = pairs.map(|pair| (Record::from(pair), Kind::Fresh)).collect();
-    Arc::new(Layer::new(vec![in_memory(&entries)]))
+    pairs.map(|pair| (Record::from(pair), Kind::Fresh)).collect()
+}
+
+/// A layer in whose bytes some bits were flipped; of no segment, if that cannot be opened.
+fn damaged(entries: &[(Record, Kind)], verification: Verification, random: &mut Random) -> Layer {
+    let mut bytes = bytes_of(entries);
+    // Behind the header, which is always checked, as are the checksums' checksums.
+    for _ in 0..1 << random.below(10) {
+        let at = PAGE_LEN + random.below((bytes.len() - PAGE_LEN) as u64) as usize;
+        bytes[at] ^= 1 << random.below(8);
+    }
+    let opened = Segment::open(Bytes::Owned(bytes), Path::new("damaged"), verification);
+    Layer::new(opened.into_iter().collect())
 }
 
 #[test]
@@ -108,7 +120,7 @@ fn kinds_that_are_not_so() {
         for seed in 0..4 {
             let mut random = Random::new("kinds", seed);
             let tokens = family.generate(40 + 200 * (seed as usize / 3), seed);
-            let base = base(&tokens);
+            let base = Arc::new(Layer::new(vec![in_memory(&base_entries(&tokens))]));
             let lists = [(); 3].map(|()| entries(&tokens, &mut random));
             let filter = filter(&lists, &base, &mut random);
             let parts = lists.map(|list| {
@@ -132,21 +144,18 @@ fn bytes_that_are_not_what_was_written() {
         for seed in 0..12 {
             let mut random = Random::new("bytes", seed);
             let tokens = family.generate(60, seed);
-            let base = base(&tokens);
+            let verification = [Verification::Never, Verification::FirstTouch][seed as usize % 2];
+            let base = base_entries(&tokens);
+            let base = if random.below(2) == 0 {
+                Arc::new(damaged(&base, verification, &mut random))
+            } else {
+                Arc::new(Layer::new(vec![in_memory(&base)]))
+            };
             let lists = [(); 2].map(|()| entries(&tokens, &mut random));
             let filter = filter(&lists, &base, &mut random);
             let parts = lists.map(|list| {
-                let mut bytes = bytes_of(&list);
-                // Behind the header, which is always checked, as are the checksums' checksums.
-                for _ in 0..1 << random.below(10) {
-                    let at = PAGE_LEN + random.below((bytes.len() - PAGE_LEN) as u64) as usize;
-                    bytes[at] ^= 1 << random.below(8);
-                }
-                let verification =
-                    [Verification::Never, Verification::FirstTouch][seed as usize % 2];
-                let opened = Segment::open(Bytes::Owned(bytes), Path::new("damaged"), verification);
                 let outline = outline(&list, &base, &mut random);
-                Part::Layer(Arc::new(Layer::new(opened.into_iter().collect())), outline)
+                Part::Layer(Arc::new(damaged(&list, verification, &mut random)), outline)
             });
             if let Ok(view) = View::of_parts(base, parts.into(), &[], filter) {
                 read_all(&Snapshot::new(Arc::new(view)), &tokens[..20]);
