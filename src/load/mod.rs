@@ -19,6 +19,8 @@ mod runs;
 mod spill;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod while_reading;
 pub(crate) mod write;
 
 use self::batches::Batches;
