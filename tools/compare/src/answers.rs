@@ -259,6 +259,7 @@ mod tests {
     use crate::engines::{self, Engine, Needs, Order, Reader};
     use crate::exit::Exit;
     use crate::load::Loads;
+    use crate::passing::pass_on;
 
     /// Keeps other records than it was given.
     struct Forger(fn(&mut Vec<Record>));
@@ -305,25 +306,7 @@ mod tests {
     }
 
     impl TokenStorageBackend for Miscounted {
-        fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-            self.0.lookup(token)
-        }
-
-        fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
-            self.0.set(token, value)
-        }
-
-        fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
-            self.0.range_after(start)
-        }
-
-        fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
-            self.0.range_before(end)
-        }
-
-        fn len(&self) -> Result<u64> {
-            self.0.len()
-        }
+        pass_on!(0);
 
         fn search_signature(
             &self,
@@ -361,25 +344,7 @@ mod tests {
     }
 
     impl TokenStorageBackend for Muddled {
-        fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-            self.tokens.lookup(token)
-        }
-
-        fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
-            self.tokens.set(token, value)
-        }
-
-        fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
-            self.tokens.range_after(start)
-        }
-
-        fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
-            self.tokens.range_before(end)
-        }
-
-        fn len(&self) -> Result<u64> {
-            self.tokens.len()
-        }
+        pass_on!(tokens);
     }
 
     impl Database for Muddled {

@@ -18,6 +18,8 @@ mod load;
 mod machine;
 mod opens;
 mod page_cache;
+#[cfg(test)]
+mod passing;
 mod plots;
 mod reads;
 mod regressions;

@@ -12,6 +12,7 @@ use crate::engines::ringstore::Ringstore;
 use crate::engines::{self, Database, Durable, Needs, Reader};
 use crate::exit::Exit;
 use crate::machine::Machine;
+use crate::passing::{pass_on, pass_on_all_but_lookups};
 use crate::results::{Failed, Measured};
 
 /// Commits in a way of its own.
@@ -21,25 +22,7 @@ struct Committing<B> {
 }
 
 impl<B: TokenStorageBackend> TokenStorageBackend for Committing<B> {
-    fn lookup(&self, token: &TokenId) -> Result<Option<BlockTime>> {
-        self.tokens.lookup(token)
-    }
-
-    fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
-        self.tokens.set(token, value)
-    }
-
-    fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
-        self.tokens.range_after(start)
-    }
-
-    fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
-        self.tokens.range_before(end)
-    }
-
-    fn len(&self) -> Result<u64> {
-        self.tokens.len()
-    }
+    pass_on!(tokens);
 }
 
 impl<B: TokenStorageBackend> Database for Committing<B> {
@@ -226,21 +209,7 @@ impl TokenStorageBackend for Doing {
         self.0.lookup(token)
     }
 
-    fn set(&mut self, token: &TokenId, value: BlockTime) -> Result<bool> {
-        self.0.set(token, value)
-    }
-
-    fn range_after(&self, start: &TokenId) -> Result<RangeIter<'_>> {
-        self.0.range_after(start)
-    }
-
-    fn range_before(&self, end: &TokenId) -> Result<RangeIter<'_>> {
-        self.0.range_before(end)
-    }
-
-    fn len(&self) -> Result<u64> {
-        TokenStorageBackend::len(&self.0)
-    }
+    pass_on_all_but_lookups!(0);
 }
 
 impl Database for Doing {
