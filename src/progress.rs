@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Taking records from the input; counted in records.
+    /// Taking records from the input, and writing meanwhile those that memory has no room for;
+    /// counted in records taken.
     Reading,
     /// Bringing them in order; counted in records.
     Sorting,
-    /// Writing sorted runs of them to a temporary file, or reading and merging some where
-    /// there are too many; counted in records.
+    /// Writing sorted runs of them to a temporary file while none are taken, or reading and
+    /// merging some where there are too many; counted in records.
     Spilling,
     /// Writing them and their indexes; counted in records.
     Writing,
