@@ -102,7 +102,8 @@ impl Snapshot {
         // meanwhile, and what it asks for comes while others have something to do.
         let ahead = N / 3;
         let looks_ahead = view.has_parts();
-        for i in 0..N + 3 * ahead {
+        let steps_after = 2 + usize::from(looks_ahead);
+        for i in 0..N + steps_after * ahead {
             if let Some(Some(course)) = courses.get(i) {
                 view.prefetch_walk(course);
             }

@@ -32,9 +32,13 @@ struct Origin<'a> {
 }
 
 impl View {
-    /// Does what a walk begins with: meets what the base has on the way, as if it were alone, and
-    /// brings near what parts may have before each of these, all at once.
+    /// Does what a walk over parts begins with: meets what the base has on the way, as if it were
+    /// alone, and brings near what parts may have before each of these, all at once. Nothing
+    /// without parts.
     pub(crate) fn look_ahead(&self, course: &Course<'_>, places: &mut [Place]) -> Result<()> {
+        if !self.has_parts() {
+            return Ok(());
+        }
         let (below, above) = (Side::Below.of(course.found), Side::Above.of(course.found));
         let mut rest = places;
         for (direction, suffixes) in course.legs() {

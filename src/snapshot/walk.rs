@@ -137,9 +137,7 @@ impl View {
         let mut met = Vec::with_capacity(courses.len());
         for course in courses {
             let mut places = vec![Place::default(); course.suffixes.len()];
-            if self.has_parts() {
-                self.look_ahead(course, &mut places)?;
-            }
+            self.look_ahead(course, &mut places)?;
             let summary = self.walk(course, &mut places)?;
             places.truncate(summary.count);
             self.prefetch_records(&places);
