@@ -1,8 +1,11 @@
 //! What changes many tokens at once, or copies all of them.
 
+use std::cell::Cell;
+
 use super::machine::Machine;
 use super::reads::is_same;
 use super::state::{Change, When};
+use crate::error::Error;
 use crate::load::options::LoadOptions;
 use crate::options::Options;
 use crate::progress::UNWATCHED;
@@ -31,7 +34,7 @@ impl Machine {
         })
     }
 
-    /// An expiry is as some batches of removals would be.
+    /// An expiry is as some batches of removals would be, and a sync.
     pub(super) fn expire(&mut self, before: u64) -> Outcome {
         let is_older = |value: &BlockTime| value.time < before;
         let tokens = self.model.oracle.tokens.iter().filter(|(_, value)| is_older(value));
@@ -44,11 +47,32 @@ impl Machine {
         self.counts.add_if("expiries", !changes.is_empty());
         self.counts.add_if("expiries of several batches", changes.len() > BATCH_REMOVALS);
         let examined = self.model.len() as u64;
-        self.write(&changes, true, BATCH_REMOVALS, |store| {
-            let expired = store.expire(before, UNWATCHED)?;
-            assert_eq!((expired.examined, expired.is_complete), (examined, true));
-            Ok(vec![true; expired.removed as usize])
-        })
+        let left = examined - changes.len() as u64;
+        let begins = self.place.operations();
+        let (is_armed, is_synced) = (self.is_armed, Cell::new(false));
+        self.write(&changes, false, BATCH_REMOVALS, |store| {
+            match store.expire(before, UNWATCHED) {
+                Ok(expired) => {
+                    is_synced.set(true);
+                    assert_eq!((expired.examined, expired.is_complete), (examined, true));
+                    Ok(vec![true; expired.removed as usize])
+                }
+                // They were removed, and only then it was not known whether the disk has that.
+                Err(Error::OutcomeUnknown { .. } | Error::Unwritable { .. })
+                    if is_armed && left < examined && store.snapshot().len() == left =>
+                {
+                    Ok(vec![true; changes.len()])
+                }
+                Err(error) => Err(error),
+            }
+        })?;
+        if is_synced.get() {
+            self.history.synced(begins, self.place.operations());
+        } else if self.model.len() as u64 == left && left < examined {
+            self.counts.add("expiries that could not be synced");
+            self.poison(None);
+        }
+        Ok(())
     }
 
     /// A checkpoint holds the same, and changes nothing.

@@ -207,7 +207,7 @@ impl Machine {
         self.store.as_ref().expect("it is open")
     }
 
-    fn run(&mut self, operation: &Operation) -> Outcome {
+    pub(super) fn run(&mut self, operation: &Operation) -> Outcome {
         match operation {
             Operation::Commit { changes, durability } => self.commit(changes, *durability),
             Operation::Single(change) => self.single(change),

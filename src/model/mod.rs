@@ -22,6 +22,8 @@
 mod bulk;
 pub mod counts;
 mod ends;
+#[cfg(test)]
+mod faults;
 mod history;
 mod layers;
 pub mod machine;
