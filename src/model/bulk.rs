@@ -49,11 +49,13 @@ impl Machine {
         let examined = self.model.len() as u64;
         let left = examined - changes.len() as u64;
         let begins = self.place.operations();
-        let (is_armed, is_synced) = (self.is_armed, Cell::new(false));
+        let is_armed = self.is_armed;
+        // Whether what was removed is durable, once it was removed.
+        let is_durable = Cell::new(None);
         self.write(&changes, false, BATCH_REMOVALS, |store| {
             match store.expire(before, UNWATCHED) {
                 Ok(expired) => {
-                    is_synced.set(true);
+                    is_durable.set(Some(true));
                     assert_eq!((expired.examined, expired.is_complete), (examined, true));
                     Ok(vec![true; expired.removed as usize])
                 }
@@ -61,16 +63,19 @@ impl Machine {
                 Err(Error::OutcomeUnknown { .. } | Error::Unwritable { .. })
                     if is_armed && left < examined && store.snapshot().len() == left =>
                 {
+                    is_durable.set(Some(false));
                     Ok(vec![true; changes.len()])
                 }
                 Err(error) => Err(error),
             }
         })?;
-        if is_synced.get() {
-            self.history.synced(begins, self.place.operations());
-        } else if self.model.len() as u64 == left && left < examined {
-            self.counts.add("expiries that could not be synced");
-            self.poison(None);
+        match is_durable.get() {
+            Some(true) => self.history.synced(begins, self.place.operations()),
+            Some(false) => {
+                self.counts.add("expiries that could not be synced");
+                self.poison(None);
+            }
+            None => {}
         }
         Ok(())
     }
