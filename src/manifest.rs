@@ -3,6 +3,11 @@
 //! Whatever is not named in the manifest does not exist. So a change of many files
 //! becomes visible all at once, when a new manifest takes the place of the old one:
 //! written beside it, synced, renamed over it, the directory synced.
+//!
+//! If that last sync fails, the kernel may take for clean what it could not write. The new
+//! name is then in memory only, where whoever opens the store next reads it, and no sync
+//! of the directory changes that. So a file is there from before the rename until after the sync;
+//! whoever finds it writes the manifest anew.
 
 use std::io;
 
@@ -10,7 +15,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::log::{BLOCK_LEN, LogEntry, identify};
 use crate::format::manifest::ManifestContents;
 use crate::format::names::{
-    MANIFEST, is_log, is_segment, is_temporary, log_name, segment_name, temporary_name,
+    MANIFEST, UNSYNCED, is_log, is_segment, is_temporary, log_name, segment_name, temporary_name,
 };
 use crate::format::segment::{StoreIdBytes, are_related, segment_store_id};
 use crate::io::{Disk, DiskFile};
@@ -62,6 +67,7 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
             file.write_all_at(&contents.encode(), 0).map_err(Error::io("write", &path))?;
             file.sync().map_err(Error::io("sync", &path))
         })
+        .and_then(|()| mark_unsynced(disk))
         .and_then(|()| {
             disk.rename(&temporary, MANIFEST)
                 .map_err(|source| Error::OutcomeUnknown { path: path.clone(), source })
@@ -71,7 +77,21 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
         let _ = disk.unlink(&temporary);
     }
     written?;
-    sync_names(disk)
+    sync_names(disk)?;
+    // Nor does this.
+    let _ = disk.unlink(UNSYNCED);
+    Ok(())
+}
+
+/// Says that the manifest's name may not be durable. That itself need not be: after the power
+/// failed, what is read is on the disk.
+fn mark_unsynced(disk: &dyn Disk) -> Result<()> {
+    match disk.create(UNSYNCED) {
+        Ok(_) => Ok(()),
+        // It was so before.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::io("create", &disk.path_of(UNSYNCED))(error)),
+    }
 }
 
 /// Makes names durable. Where that fails, nobody knows which of them the disk has, and
@@ -156,7 +176,8 @@ pub(crate) fn remove_leftovers(
     // one on disk may name what is to be removed.
     let contents = next(disk, &contents)?;
     replace(disk, &contents)?;
-    for name in leftovers.iter().filter(|name| **name != temporary_name(MANIFEST)) {
+    let is_of_manifest = |name: &str| name == UNSYNCED || name == temporary_name(MANIFEST);
+    for name in leftovers.iter().filter(|name| !is_of_manifest(name)) {
         disk.unlink(name).map_err(Error::io("remove", &disk.path_of(name)))?;
     }
     Ok(contents)

@@ -3,6 +3,9 @@
 /// The manifest.
 pub(crate) const MANIFEST: &str = "MANIFEST";
 
+/// An empty file that is there while the manifest's name may not be durable.
+pub(crate) const UNSYNCED: &str = "MANIFEST.unsynced";
+
 /// The file that a writer holds a lock on.
 pub(crate) const LOCK: &str = "LOCK";
 
@@ -37,9 +40,10 @@ pub(crate) fn is_log(name: &str) -> bool {
     name.strip_suffix(LOG).is_some_and(is_number)
 }
 
-/// Whether a name is one that the store gives to files that are being written.
+/// Whether a name is one that the store gives to files while others are being written.
 pub(crate) fn is_temporary(name: &str) -> bool {
-    name.strip_suffix(TEMPORARY).is_some_and(|name| name == MANIFEST || is_segment(name))
+    let is_written = |name: &str| name == MANIFEST || is_segment(name);
+    name == UNSYNCED || name.strip_suffix(TEMPORARY).is_some_and(is_written)
 }
 
 /// Whether a name is one that a store gives to any of its files.
@@ -63,6 +67,7 @@ mod tests {
             "00000000000000ff.seg.tmp",
             "00000000000000ff.log",
             "MANIFEST.tmp",
+            "MANIFEST.unsynced",
         ] {
             assert!(is_ours(name) && is_of_store(name), "{name}");
         }

@@ -21,7 +21,7 @@ use crate::delta::compaction::Inputs;
 use crate::delta::part::Part;
 use crate::error::{Error, Result};
 use crate::format::manifest::{ManifestContents, SegmentEntry};
-use crate::format::names::{LOCK, MANIFEST, segment_name, temporary_name};
+use crate::format::names::{LOCK, MANIFEST, UNSYNCED, segment_name, temporary_name};
 use crate::format::segment::{StoreIdBytes, descendant_of};
 use crate::io::Disk;
 use crate::io::disk::RealDisk;
@@ -168,7 +168,8 @@ impl<'a> Making<'a> {
         let copied = segments(&self.layers).map(|segment| temporary_name(&name_of(segment)));
         let named = segments(&self.layers).map(name_of);
         let layer = segment_name(self.ids.segment_id);
-        [MANIFEST.to_string()].into_iter().chain(copied).chain(named).chain([layer]).collect()
+        let manifest = [MANIFEST, UNSYNCED].map(String::from);
+        manifest.into_iter().chain(copied).chain(named).chain([layer]).collect()
     }
 
     /// Gives segments names in the directory too; of each, whether that could be done.

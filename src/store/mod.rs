@@ -51,7 +51,7 @@ use crate::batch::{Batch, Committed};
 use crate::delta::layers::Layers;
 use crate::error::{Error, Result};
 use crate::format::manifest::ManifestContents;
-use crate::format::names::{LOCK, MANIFEST};
+use crate::format::names::{LOCK, MANIFEST, UNSYNCED};
 use crate::io::Disk;
 use crate::io::disk::RealDisk;
 use crate::io::random::random_bytes;
@@ -186,7 +186,7 @@ impl Store {
         if let Err(error) = manifest::replace(disk.as_ref(), &contents) {
             // Leaves what was found, as far as that works. Whoever waits for this lock
             // opens it anew.
-            for name in [MANIFEST, LOCK] {
+            for name in [MANIFEST, UNSYNCED, LOCK] {
                 let _ = disk.unlink(name);
             }
             return Err(error);

@@ -29,7 +29,7 @@ fn load(store: &Store, count: usize, seed: u64) -> Result<LoadReport> {
 }
 
 /// Nothing is named before it is durable.
-const CALLS: [&str; 11] = [
+const CALLS: [&str; 12] = [
     "create 0000000000000001.seg.tmp",
     "write 0000000000000001.seg.tmp",
     "protect 0000000000000001.seg.tmp",
@@ -39,6 +39,7 @@ const CALLS: [&str; 11] = [
     "create MANIFEST.tmp",
     "write MANIFEST.tmp",
     "sync MANIFEST.tmp",
+    "create MANIFEST.unsynced",
     "rename MANIFEST.tmp MANIFEST",
     "sync directory",
 ];

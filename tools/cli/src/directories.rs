@@ -34,15 +34,16 @@ pub(crate) fn remove_store(directory: &Path) -> io::Result<()> {
 
 const LOCK: &str = "LOCK";
 
-/// Whether a store gives this name to a file: that of its lock or its manifest, or a number
-/// with the ending of a segment or a log. What is being written has one ending more.
+/// Whether a store gives this name to a file: that of its lock, of its manifest or of what
+/// says that this is not synced, or a number with the ending of a segment or a log. What is
+/// being written has one ending more.
 fn is_of_store(name: &str) -> bool {
     let name = name.strip_suffix(".tmp").unwrap_or(name);
     let number = [".seg", ".log"].iter().find_map(|ending| name.strip_suffix(ending));
     let is_number = |it: &str| {
         it.len() == 16 && it.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
-    [LOCK, "MANIFEST"].contains(&name) || number.is_some_and(is_number)
+    [LOCK, "MANIFEST", "MANIFEST.unsynced"].contains(&name) || number.is_some_and(is_number)
 }
 
 #[cfg(test)]
@@ -52,7 +53,8 @@ mod tests {
     #[test]
     fn what_is_not_of_the_store_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let ours = ["LOCK", "MANIFEST", "MANIFEST.tmp", "00000000000000fa.seg.tmp"];
+        let ours =
+            ["LOCK", "MANIFEST", "MANIFEST.tmp", "MANIFEST.unsynced", "00000000000000fa.seg.tmp"];
         let others = ["MANIFEST.old", "fa.seg", "letter.txt", "x.tmp", "00000000000000FA.log"];
         for name in ours.iter().chain(&others) {
             fs::write(directory.path().join(name), "").unwrap();
