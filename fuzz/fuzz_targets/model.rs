@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use ringstore::model::machine::Loaded;
 use ringstore_fuzz::machines;
 
-static LOADED: LazyLock<[Loaded; 4]> = LazyLock::new(machines::loaded);
+static LOADED: LazyLock<[Loaded; 5]> = LazyLock::new(machines::loaded);
 
 fuzz_target!(
     init: {

@@ -6,8 +6,8 @@ use ringstore::model::source::Bytes;
 use ringstore::testing::keys::KeyFamily;
 
 /// Few tokens, so that little has to be said for them to meet; some more; so many that
-/// they outgrow an image; and a disk that never fails.
-pub fn loaded() -> [Loaded; 4] {
+/// they outgrow an image; a disk that never fails; and one that often does.
+pub fn loaded() -> [Loaded; 5] {
     let few = Plan { tokens: 12, base: 6, batch_max: 40, has_faults: true, ..Plan::default() };
     [
         few.clone(),
@@ -19,7 +19,8 @@ pub fn loaded() -> [Loaded; 4] {
             batch_max: 1_300,
             ..few.clone()
         },
-        Plan { has_faults: false, ..few },
+        Plan { has_faults: false, ..few.clone() },
+        Plan { is_troubled: true, ..few },
     ]
     .map(|plan| Loaded::new(&plan).unwrap_or_else(|differs| panic!("{differs}")))
 }

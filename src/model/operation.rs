@@ -106,6 +106,7 @@ pub(super) struct Drawer {
     /// Of so many tokens in a row one is ever changed.
     pub(super) spared: usize,
     pub(super) is_calm: bool,
+    pub(super) is_troubled: bool,
     /// Number of values so far: no two are the same.
     values: u64,
 }
@@ -116,14 +117,23 @@ const HOT: u64 = 24;
 /// Where it is calm, only one opening or flush in so many takes place.
 const CALM: u64 = 32;
 
+/// Where much goes wrong, each of these is drawn often: flushes, syncs, what readers do, loads,
+/// expiries, checkpoints, ends, and, of four, one fault.
+const TROUBLES: [u64; 16] =
+    [520, 523, 524, 528, 534, 538, 539, 540, 982, 985, 988, 990, 993, 993, 993, 993];
+
 impl Drawer {
     pub(super) fn new(pool: Vec<TokenId>, plan: &Plan) -> Self {
-        let Plan { batch_max, has_faults, spared, is_calm, .. } = *plan;
-        Self { pool, batch_max, has_faults, spared, is_calm, values: 0 }
+        let Plan { batch_max, has_faults, spared, is_calm, is_troubled, .. } = *plan;
+        Self { pool, batch_max, has_faults, spared, is_calm, is_troubled, values: 0 }
     }
 
     pub(super) fn draw(&mut self, source: &mut dyn Source) -> Operation {
-        match source.below(1_000) {
+        let what = match source.below(1_000) {
+            750.. if self.is_troubled => TROUBLES[source.below(TROUBLES.len() as u64) as usize],
+            what => what,
+        };
+        match what {
             0..410 => self.commit(source),
             410..520 => Operation::Single(self.plain_change(source)),
             524..528 => Operation::Sync,

@@ -29,6 +29,9 @@ pub struct Plan {
     /// Whether the store is opened anew and flushed less often, so that more collects in its
     /// memory.
     pub is_calm: bool,
+    /// Whether much goes wrong: faults, where the disk fails at times, ends of all kinds,
+    /// loads, expiries and flushes come one soon after the other.
+    pub is_troubled: bool,
     /// Where the store is.
     pub home: Home,
 }
@@ -55,6 +58,7 @@ impl Default for Plan {
             batch_max: 500,
             has_faults: false,
             is_calm: false,
+            is_troubled: false,
             home: Home::Simulated,
         }
     }
