@@ -5,9 +5,9 @@
 //! written beside it, synced, renamed over it, the directory synced.
 //!
 //! If that last sync fails, the kernel may take for clean what it could not write. The new
-//! name is then in memory only, where whoever opens the store next reads it, and no sync
-//! of the directory changes that. So a file is there from before the rename until after the sync;
-//! whoever finds it writes the manifest anew.
+//! name is then in memory only, where whoever opens the store next reads it, and no later sync
+//! of the directory changes that. So an empty file is there from before the rename until after
+//! the sync; whoever opens the store for writing and finds it writes the manifest anew.
 
 use std::io;
 
@@ -78,7 +78,7 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
     }
     written?;
     sync_names(disk)?;
-    // Nor does this.
+    // If this fails, the next writer replaces the manifest once more.
     let _ = disk.unlink(UNSYNCED);
     Ok(())
 }
@@ -172,10 +172,11 @@ pub(crate) fn remove_leftovers(
     if leftovers.is_empty() {
         return Ok(contents);
     }
-    // What was read may have its name in memory only, after a sync that failed, and the
-    // one on disk may name what is to be removed.
+    // What was read may have its name in memory only, after a sync that failed. What is built
+    // on it would not outlive the power, and the one on disk may name what is to be removed.
     let contents = next(disk, &contents)?;
     replace(disk, &contents)?;
+    // These are gone by now.
     let is_of_manifest = |name: &str| name == UNSYNCED || name == temporary_name(MANIFEST);
     for name in leftovers.iter().filter(|name| !is_of_manifest(name)) {
         disk.unlink(name).map_err(Error::io("remove", &disk.path_of(name)))?;

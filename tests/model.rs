@@ -207,7 +207,7 @@ fn short_runs_that_can_be_made_smaller() {
     let loaded = plans.map(|plan| Loaded::new(&plan).unwrap());
     let config =
         ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() };
-    proptest!(config, |(plan in 0..4_usize, choices in vec(vec(any::<u8>(), 3..40), 1..60))| {
+    proptest!(config, |(plan in 0..loaded.len(), choices in vec(vec(any::<u8>(), 3..40), 1..60))| {
         let mut machine = loaded[plan].machine().unwrap();
         for choices in &choices {
             machine.step(&mut Bytes::new(choices)).map_err(TestCaseError::fail)?;

@@ -40,7 +40,8 @@ pub(crate) fn is_log(name: &str) -> bool {
     name.strip_suffix(LOG).is_some_and(is_number)
 }
 
-/// Whether a name is one that the store gives to files while others are being written.
+/// Whether a name is one that the store gives to files that are there only while something is
+/// being written.
 pub(crate) fn is_temporary(name: &str) -> bool {
     let is_written = |name: &str| name == MANIFEST || is_segment(name);
     name == UNSYNCED || name.strip_suffix(TEMPORARY).is_some_and(is_written)

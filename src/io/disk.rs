@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::directory_sync::DirectorySync;
 use super::map::Bytes;
 use super::{Disk, DiskFile};
 
@@ -19,6 +20,7 @@ pub(crate) struct RealDisk {
     /// Once it was synced: so that syncing it does not fail for want of open files, which
     /// would be taken for a disk that fails.
     directory: OnceLock<File>,
+    directory_sync: DirectorySync,
     /// The file that is locked, once one is: its name, and what it is.
     locked: OnceLock<(String, FileId)>,
 }
@@ -32,7 +34,12 @@ fn file_id(metadata: &Metadata) -> FileId {
 
 impl RealDisk {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), directory: OnceLock::new(), locked: OnceLock::new() }
+        Self {
+            path: path.to_path_buf(),
+            directory: OnceLock::new(),
+            directory_sync: DirectorySync::default(),
+            locked: OnceLock::new(),
+        }
     }
 }
 
@@ -99,7 +106,7 @@ impl Disk for RealDisk {
             let opened = File::open(&self.path)?;
             self.directory.get_or_init(|| opened)
         };
-        directory.sync_all()
+        self.directory_sync.run(|| directory.sync_all())
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -5,6 +5,7 @@
 //! cut short by an implementation that is no real disk.
 
 pub(crate) mod available;
+pub(crate) mod directory_sync;
 pub(crate) mod disk;
 pub(crate) mod early_sync;
 pub(crate) mod map;

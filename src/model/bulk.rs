@@ -49,10 +49,12 @@ impl Machine {
         let examined = self.model.len() as u64;
         let left = examined - changes.len() as u64;
         let begins = self.place.operations();
-        let is_armed = self.is_armed;
+        // Where there was no room, it is tried again without faults.
+        let may_fail = Cell::new(self.is_armed);
         // Whether what was removed is durable, once it was removed.
         let is_durable = Cell::new(None);
         self.write(&changes, false, BATCH_REMOVALS, |store| {
+            let may_fail = may_fail.take();
             match store.expire(before, UNWATCHED) {
                 Ok(expired) => {
                     is_durable.set(Some(true));
@@ -61,7 +63,7 @@ impl Machine {
                 }
                 // They were removed, and only then it was not known whether the disk has that.
                 Err(Error::OutcomeUnknown { .. } | Error::Unwritable { .. })
-                    if is_armed && left < examined && store.snapshot().len() == left =>
+                    if may_fail && left < examined && store.snapshot().len() == left =>
                 {
                     is_durable.set(Some(false));
                     Ok(vec![true; changes.len()])

@@ -117,8 +117,8 @@ const HOT: u64 = 24;
 /// Where it is calm, only one opening or flush in so many takes place.
 const CALM: u64 = 32;
 
-/// Where much goes wrong, each of these is drawn often: flushes, syncs, what readers do, loads,
-/// expiries, checkpoints, ends, and, of four, one fault.
+/// Where much goes wrong, a quarter of what is drawn is among these: flushes, compactions, syncs,
+/// what readers do, loads, expiries, checkpoints, ends, and, of four, one fault.
 const TROUBLES: [u64; 16] =
     [520, 523, 524, 528, 534, 538, 539, 540, 982, 985, 988, 990, 993, 993, 993, 993];
 
@@ -130,7 +130,9 @@ impl Drawer {
 
     pub(super) fn draw(&mut self, source: &mut dyn Source) -> Operation {
         let what = match source.below(1_000) {
-            750.. if self.is_troubled => TROUBLES[source.below(TROUBLES.len() as u64) as usize],
+            what if self.is_troubled && what % 4 == 0 => {
+                TROUBLES[source.below(TROUBLES.len() as u64) as usize]
+            }
             what => what,
         };
         match what {

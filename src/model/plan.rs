@@ -30,7 +30,8 @@ pub struct Plan {
     /// memory.
     pub is_calm: bool,
     /// Whether much goes wrong: faults, where the disk fails at times, ends of all kinds,
-    /// loads, expiries and flushes come one soon after the other.
+    /// loads, expiries, flushes, compactions, checkpoints and readers come one soon after the
+    /// other.
     pub is_troubled: bool,
     /// Where the store is.
     pub home: Home,

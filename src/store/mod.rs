@@ -14,6 +14,8 @@ mod directory;
 pub(crate) mod expire;
 #[cfg(test)]
 mod expiries;
+#[cfg(all(test, not(shuttle)))]
+mod failing_syncs;
 #[cfg(test)]
 mod flushes;
 #[cfg(all(test, shuttle))]
@@ -38,6 +40,7 @@ mod tests;
 pub(crate) mod verify;
 mod writer;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -184,10 +187,16 @@ impl Store {
             logs: Vec::new(),
         };
         if let Err(error) = manifest::replace(disk.as_ref(), &contents) {
-            // Leaves what was found, as far as that works. Whoever waits for this lock
-            // opens it anew.
-            for name in [MANIFEST, UNSYNCED, LOCK] {
-                let _ = disk.unlink(name);
+            // Leaves what was found, as far as that works. A manifest that stays keeps what
+            // says that it may not be durable. Whoever waits for this lock opens it anew.
+            let is_gone = match disk.unlink(MANIFEST) {
+                Ok(()) => true,
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            if is_gone {
+                for name in [UNSYNCED, LOCK] {
+                    let _ = disk.unlink(name);
+                }
             }
             return Err(error);
         }

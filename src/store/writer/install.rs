@@ -77,7 +77,8 @@ impl Writer {
         let taken: Vec<_> = contents.layers.splice(place, layer).collect();
         let sealed_logs = if is_flush { state.sealed_logs } else { 0 };
         let logs: Vec<_> = contents.logs.drain(..sealed_logs).collect();
-        manifest::replace(disk, &contents)?;
+        // Before others go on: what is on the disk may be one more than they know.
+        self.settle(&mut state, manifest::replace(disk, &contents), "")?;
         self.monitor.set_logs(&contents.logs);
         self.monitor.retire(state.delta.layers().all(), exchange.layers().all());
         state.contents = contents;

@@ -101,7 +101,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.state().perform(Operation::Sync(Target::Directory))
+        self.directory_sync.run(|| self.state().perform(Operation::Sync(Target::Directory)))
     }
 
     fn free_bytes(&self) -> Option<u64> {

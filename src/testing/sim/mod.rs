@@ -51,6 +51,7 @@ use std::io;
 use std::sync::{Arc, PoisonError};
 
 use crate::error::Result;
+use crate::io::directory_sync::DirectorySync;
 use crate::options::Options;
 use crate::progress::OnProgress;
 use crate::store::Store;
@@ -61,10 +62,17 @@ use files::{Change, Files, Inode};
 use history::{Moment, Operation};
 use models::{Fate, MODELS, Shape};
 
-/// A directory in memory. Clones share it.
-#[derive(Clone, Default)]
+/// A directory in memory. Clones share it, as processes do.
+#[derive(Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    directory_sync: DirectorySync,
+}
+
+impl Clone for SimDisk {
+    fn clone(&self) -> Self {
+        Self { state: Arc::clone(&self.state), directory_sync: DirectorySync::default() }
+    }
 }
 
 #[derive(Default)]
@@ -175,7 +183,7 @@ impl SimDisk {
 
     fn with(start: Files) -> Self {
         let state = State { files: start.clone(), start, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), ..Self::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

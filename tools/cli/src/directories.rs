@@ -34,9 +34,9 @@ pub(crate) fn remove_store(directory: &Path) -> io::Result<()> {
 
 const LOCK: &str = "LOCK";
 
-/// Whether a store gives this name to a file: that of its lock, of its manifest or of what
-/// says that this is not synced, or a number with the ending of a segment or a log. What is
-/// being written has one ending more.
+/// Whether a store gives this name to a file: that of its lock, that of its manifest, also with
+/// `.unsynced`, or a number with the ending of a segment or a log. What is being written has one
+/// ending more.
 fn is_of_store(name: &str) -> bool {
     let name = name.strip_suffix(".tmp").unwrap_or(name);
     let number = [".seg", ".log"].iter().find_map(|ending| name.strip_suffix(ending));
