@@ -262,7 +262,7 @@ impl SimDisk {
     ///
     /// Those of a checkpoint.
     pub fn checkpoint(&self, store: &Store, progress: OnProgress<'_>) -> Result<Checkpoint> {
-        store.checkpoint_on(self, progress)
+        store.checkpoint_on(&self.clone(), progress)
     }
 
     /// Says how many bytes can still be written, which is not known at first, to whoever asks.
