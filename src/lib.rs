@@ -29,7 +29,8 @@
 //! as a whole, durably.
 //!
 //! Where to go from here: [`Snapshot`] has all reads, [`Store`] all that changes what
-//! there is to read, [`mod@format`] specifies the files byte by byte.
+//! there is to read. The [`guide`] has whole programs, sizes and limits, and what to know of
+//! containers, file systems and new versions; [`mod@format`] specifies the files byte by byte.
 //! An engine of your own is a [`TokenStorageBackend`]; the feature `testing` has the
 //! suite that every one has to pass (`testing::conformance`).
 
@@ -45,6 +46,7 @@ mod compact;
 mod delta;
 mod error;
 pub mod format;
+pub mod guide;
 mod in_order;
 mod io;
 mod load;
