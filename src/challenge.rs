@@ -123,6 +123,24 @@ pub struct Passed<M> {
 /// Takes time proportional to the tokens passed, about 1,024 a suffix on random
 /// tokens.
 ///
+/// ```
+/// use std::convert::Infallible;
+/// use ringstore::{Direction, Leg, Passed, walk_ring};
+/// // A ring of three tokens, walked from the one with suffix 5.
+/// let walk = walk_ring::<_, Infallible, _>(&[Leg::up(&[9, 2])], |direction| {
+///     let mut others = vec![("nine", 9, false), ("two", 2, true)];
+///     if direction == Direction::Down {
+///         others.reverse();
+///     }
+///     Ok(others.into_iter().map(|(item, suffix, beyond_end)| {
+///         Ok(Passed { suffix, item, beyond_end })
+///     }))
+/// })?;
+/// assert_eq!((walk.matches, walk.steps), (vec!["nine", "two"], 2));
+/// assert!(walk.complete && walk.wrapped);
+/// # Ok::<(), Infallible>(())
+/// ```
+///
 /// # Errors
 ///
 /// The first error that `ring` or what it gives yields.
@@ -201,11 +219,15 @@ impl Signature {
     /// no other tokens than these meets just these: leaving out of the ring tokens
     /// that do not match changes nothing that a walk meets.
     ///
-    /// Takes a hash and at most twenty steps.
+    /// Takes a hash and at most twenty steps. That the signature is about the token that was
+    /// asked for, and that its block is that token's, is for the caller to compare: see
+    /// [`guide::verifying`](crate::guide::verifying).
     ///
     /// # Errors
     ///
-    /// The first match that is not what the challenge leads to.
+    /// The first match that is not what the challenge leads to:
+    /// [`InvalidSignature::Suffix`], [`Order`](InvalidSignature::Order) or
+    /// [`Blocks`](InvalidSignature::Blocks).
     pub fn check(&self, peer: &PeerId) -> Result<(), InvalidSignature> {
         let chunks = chunks(peer, &self.origin.token, &self.origin.block);
         for (index, (met, &chunk)) in self.matches.iter().zip(&chunks).enumerate() {

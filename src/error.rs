@@ -9,6 +9,19 @@ use crate::token::TokenId;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, where, what was expected and what was found.
+///
+/// | | what is so | what to do |
+/// |---|---|---|
+/// | [`NoSpace`](Self::NoSpace), [`MemoryTooSmall`](Self::MemoryTooSmall), [`MemoryLock`](Self::MemoryLock), [`Interrupted`](Self::Interrupted) | nothing has changed | the same call works once there is room, or more is allowed |
+/// | [`Io`](Self::Io) | nothing has changed | the message names file and call |
+/// | [`OutcomeUnknown`](Self::OutcomeUnknown) | the change may be on disk; no more is written, reads go on | open the store anew, and look |
+/// | [`Damaged`](Self::Damaged) | bytes are not what was written | restore a [backup](crate::guide::backups), or [salvage](crate::salvage) |
+/// | [`Locked`](Self::Locked) | another writer has the store | close that, or [only read](crate::Store::open_read_only) |
+/// | [`NotAStore`](Self::NotAStore), [`AlreadyExists`](Self::AlreadyExists), [`Replaced`](Self::Replaced) | the directory is another one than was thought | look at the path |
+/// | [`UnknownVersion`](Self::UnknownVersion) | a later version wrote the file | [upgrade](crate::guide::upgrades) |
+/// | [`Unwritable`](Self::Unwritable) | the call makes no sense here: its reason says why | change the program |
+/// | [`BadInput`](Self::BadInput), [`OutOfOrder`](Self::OutOfOrder), [`TooManyRecords`](Self::TooManyRecords) | what is to be stored is wrong | mend the input |
+/// | [`Backend`](Self::Backend) | another engine failed | see its own error |
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -70,6 +70,16 @@ pub enum Verification {
 /// A medium that fails under a map ends the process when the page is read. `Prefault`,
 /// `Locked` and `HugePages` find out when they open the file, and say so; a copy does not
 /// need the file any more.
+///
+/// ```
+/// use ringstore::{Options, Residency, Store};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("tokens");
+/// let store = Store::create(&path, &Options::new().residency(Residency::Prefault))?;
+/// let report = store.residency();
+/// println!("{:?} of {} bytes are in memory", report.resident_bytes, report.mapped_bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[non_exhaustive]
 pub enum Residency {

@@ -60,6 +60,26 @@ pub struct Progress {
 }
 
 /// Is told the progress, from any thread, and says whether to go on.
+///
+/// It is called often, so let it be quick. What is told to stop fails
+/// with [`Error::Interrupted`](crate::Error::Interrupted), but for an expiry, which keeps what
+/// it has done.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use ringstore::{Options, Store};
+/// # let directory = tempfile::tempdir()?;
+/// let store = Store::create(directory.path().join("tokens"), &Options::new())?;
+/// // Perhaps set by Ctrl-C.
+/// let is_stopped = AtomicBool::new(true);
+/// let expired = store.expire(7, &|_| match is_stopped.load(Ordering::Relaxed) {
+///     true => ControlFlow::Break(()),
+///     false => ControlFlow::Continue(()),
+/// })?;
+/// assert!(!expired.is_complete);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) -> ControlFlow<()> + Sync);
 
 /// For those who do not want to know.

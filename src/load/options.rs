@@ -7,6 +7,23 @@ use crate::error::{Error, Result};
 use crate::progress::{OnProgress, Phase, Progress, UNWATCHED};
 
 /// How to load.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use ringstore::{BlockTime, LoadOptions, Options, Phase, Record, Store, TokenId};
+/// # let directory = tempfile::tempdir()?;
+/// let store = Store::create(directory.path().join("tokens"), &Options::new())?;
+/// let options = LoadOptions::new().memory_bytes(256 << 20).progress(&|progress| {
+///     if progress.phase == Phase::Writing {
+///         println!("{} of {:?} records", progress.done, progress.total);
+///     }
+///     ControlFlow::Continue(())
+/// });
+/// let ids = [7, 9, 7].map(TokenId::from);
+/// let report = store.bulk_load(ids.map(|id| Ok(Record::new(id, BlockTime::default()))), &options)?;
+/// assert_eq!((report.read, report.stored, report.duplicates), (3, 2, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct LoadOptions<'a> {
     progress: OnProgress<'a>,

@@ -84,7 +84,8 @@ use crate::token::Record;
 /// [`Error::NotAStore`] where there is nothing to rescue; [`Error::Locked`];
 /// [`Error::UnknownVersion`]; [`Error::AlreadyExists`] and [`Error::Unwritable`] for a
 /// destination that will not do; [`Error::TooManyRecords`] where there are more tokens than a
-/// segment can hold; [`Error::Interrupted`] if `progress` says to stop; [`Error::Io`], but not
+/// segment can hold; [`Error::NoSpace`]; [`Error::OutcomeUnknown`] where the new store could not
+/// be made durable; [`Error::Interrupted`] if `progress` says to stop; [`Error::Io`], but not
 /// where the medium fails: that is a loss.
 pub fn salvage(
     store: impl AsRef<Path>,

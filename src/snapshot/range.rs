@@ -23,7 +23,24 @@ impl Snapshot {
     ///
     /// The iterator keeps what it reads alive by itself. Getting at the bounds costs
     /// what two calls of [`rank`](Self::rank) cost; bounds that cross hold nothing. An
-    /// error ends the iteration.
+    /// error, which is [`Error::Damaged`], is the last item.
+    ///
+    /// ```
+    /// # use ringstore::{Batch, BlockTime, Options, Result, Store, TokenId};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let store = Store::create(directory.path().join("tokens"), &Options::new())?;
+    /// # let mut batch = Batch::new();
+    /// # for id in 0..100 {
+    /// #     batch.put(TokenId::from(id), BlockTime::default());
+    /// # }
+    /// # store.commit(&batch)?;
+    /// let range = store.snapshot().range(TokenId::from(10)..TokenId::from(20));
+    /// assert_eq!(range.len(), 10);
+    /// let tokens = range.rev().map(|item| item.map(|(token, _)| token));
+    /// let tokens = tokens.take(2).collect::<Result<Vec<_>>>()?;
+    /// assert_eq!(tokens, [19, 18].map(TokenId::from));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn range(&self, bounds: impl RangeBounds<TokenId>) -> Range {
         let (runs, failed) = match runs(self.view(), &bounds) {
             Ok(runs) => (runs, None),
@@ -35,8 +52,24 @@ impl Snapshot {
     /// The tokens within bounds as slices of records, as long as they lie, ascending;
     /// `rev` for descending slices, each of which still ascends.
     ///
-    /// The fastest way to pass over many tokens: nothing is copied. An error ends the
-    /// iteration.
+    /// The fastest way to pass over many tokens: nothing is copied. An error, which is
+    /// [`Error::Damaged`], is the last item.
+    ///
+    /// ```
+    /// # use ringstore::{Batch, BlockTime, Options, Store, TokenId};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let store = Store::create(directory.path().join("tokens"), &Options::new())?;
+    /// # store.put(&TokenId::from(7), BlockTime::new(1.into(), 100))?;
+    /// let (mut tokens, mut newest) = (0, 0);
+    /// for records in store.snapshot().slices(..) {
+    ///     for record in records? {
+    ///         tokens += 1;
+    ///         newest = newest.max(record.time());
+    ///     }
+    /// }
+    /// assert_eq!((tokens, newest), (1, 100));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn slices(&self, bounds: impl RangeBounds<TokenId>) -> Slices<'_> {
         let (runs, failed) = match runs(self.view(), &bounds) {
             Ok(runs) => (runs, None),

@@ -215,7 +215,10 @@ impl Snapshot {
         Ok(walk)
     }
 
-    /// The walk of a signature: five matches up, five down.
+    /// The walk of a signature: five matches up, five down. What [`sign`](Self::sign) makes,
+    /// for chunks that are known already, and a token that need not be there.
+    ///
+    /// Costs what [`walk`](Self::walk) costs.
     ///
     /// # Errors
     ///

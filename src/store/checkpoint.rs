@@ -67,10 +67,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyExists`] if something is in the directory; [`Error::Locked`];
-    /// [`Error::NoSpace`], [`Error::Io`]; [`Error::OutcomeUnknown`] where names cannot be made
-    /// durable; [`Error::Damaged`] where files are not what they were;
-    /// [`Error::Interrupted`] if `progress` says to stop. Nothing is left of it then.
+    /// [`Error::AlreadyExists`] if something is in the directory; [`Error::Locked`] if
+    /// something else is just being created there; [`Error::NoSpace`], [`Error::Io`];
+    /// [`Error::OutcomeUnknown`] where names cannot be made durable; [`Error::Damaged`] where
+    /// files are not what they were; [`Error::Interrupted`] if `progress` says to stop;
+    /// [`Error::Unwritable`] in a process that was forked from the one that opened the store.
+    /// Nothing is left of it then.
     ///
     /// After a crash there may be files without a manifest, which nobody takes for a store:
     /// remove them.

@@ -109,6 +109,12 @@ use crate::token::{BlockTime, TokenId};
 /// on until the second delta is full; then they try again, and fail as it does, until there
 /// is room. [`stat`](Store::stat) says so before, and closing the store says so at last.
 ///
+/// # Other threads, other processes
+///
+/// `Store`, snapshots and iterators can be sent to and shared between threads. Other processes
+/// [open it for reading](Store::open_read_only). A process that is forked from the one that
+/// opened the store may read on; whatever writes fails there with [`Error::Unwritable`].
+///
 /// # Deleting, moving and copying the directory
 ///
 /// A snapshot, and whatever was read, can be read on when the directory is gone. A writer
@@ -164,7 +170,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyExists`] if something is there, [`Error::Locked`], [`Error::Io`].
+    /// [`Error::AlreadyExists`] if something is there, or what is there is no directory;
+    /// [`Error::Locked`] if another one is just being created there; [`Error::NoSpace`];
+    /// [`Error::Io`], also where there is no permission; [`Error::OutcomeUnknown`] where the
+    /// manifest's name could not be made durable: open the store, or remove the directory.
     pub fn create(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         let path = path.as_ref();
         let created = create_directory(path)?;
@@ -212,8 +221,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::NotAStore`], [`Error::Locked`] if another writer has it open,
-    /// [`Error::Damaged`], [`Error::UnknownVersion`], [`Error::NoSpace`], [`Error::Io`].
+    /// [`Error::NotAStore`]; [`Error::Locked`] if another writer has it open;
+    /// [`Error::Damaged`]; [`Error::UnknownVersion`]; [`Error::NoSpace`] where there is no room
+    /// for a new log, which is needed if there was one with commits; [`Error::MemoryLock`] with
+    /// [`Residency::Locked`](crate::Residency::Locked); [`Error::Io`];
+    /// [`Error::OutcomeUnknown`] where names could not be made durable, after which the same call
+    /// may be made again. In none of these cases is anything lost that was durable.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         Self::open_on(RealDisk::new(path.as_ref()), options)
     }
@@ -250,7 +263,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open), but for [`Error::Locked`].
+    /// [`Error::NotAStore`]; [`Error::Damaged`]; [`Error::UnknownVersion`];
+    /// [`Error::MemoryLock`] with [`Residency::Locked`](crate::Residency::Locked); [`Error::Io`].
     pub fn open_read_only(path: impl AsRef<Path>, options: &Options) -> Result<Self> {
         Self::open_read_only_on(RealDisk::new(path.as_ref()), options)
     }
@@ -341,8 +355,8 @@ impl Store {
     ///
     /// [`Error::Replaced`] where the directory has another store by now, or, as far as its
     /// manifest shows, an older state of this one: one that was restored from a copy, and
-    /// not written much since. Those of [`open_read_only`](Self::open_read_only). What was read before
-    /// can be read on.
+    /// not written much since. Those of [`open_read_only`](Self::open_read_only), but for
+    /// [`Error::MemoryLock`]. What was read before can be read on.
     pub fn refresh(&self) -> Result<bool> {
         match &self.inner.access {
             Access::Write(_) => Ok(false),
@@ -362,7 +376,8 @@ impl Store {
     ///
     /// [`Error::NoSpace`] where there is no room for a log; [`Error::Io`] where a log or the
     /// manifest cannot be made; [`Error::OutcomeUnknown`], after which the store is only
-    /// read until it is opened anew; [`Error::Unwritable`] if it is only read;
+    /// read until it is opened anew; [`Error::Unwritable`] if it is only read, since that or
+    /// from the beginning, or in a process that was forked from the one that opened it;
     /// [`Error::Damaged`] where a token cannot be looked up. Where the delta is full, and the
     /// one before it could not be [flushed](Self::flush), what that failed with.
     pub fn commit(&self, batch: &Batch) -> Result<Committed> {
@@ -444,7 +459,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Those of [`flush`](Self::flush), which it begins with; [`Error::Interrupted`] if
+    /// Those of [`flush`](Self::flush), which it begins with; [`Error::TooManyRecords`] where
+    /// 2^32 tokens or more would be in one layer; [`Error::Interrupted`] if
     /// `progress` says to stop, be it paused or not, or the store is closed;
     /// [`Error::Unwritable`] while it is [loaded](Self::bulk_load) into, or if `progress` calls
     /// this. Where it fails all is as it was.
@@ -457,7 +473,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unwritable`] if the store is only read.
+    /// [`Error::Unwritable`] if the store is open read-only, or in a forked process.
     pub fn pause_compaction(&self) -> Result<()> {
         self.writer("compact")?.pause_compaction(true)
     }

@@ -88,6 +88,19 @@ impl LayerStat {
 impl Store {
     /// What the store consists of, in figures. Takes time in proportion to the number of
     /// segments, and waits for nobody.
+    ///
+    /// ```
+    /// use ringstore::{Background, BlockTime, Options, Store, TokenId};
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = Store::create(directory.path().join("tokens"), &Options::new())?;
+    /// store.put(&TokenId::from(7), BlockTime::new(1.into(), 100))?;
+    /// let stat = store.stat();
+    /// assert_eq!((stat.tokens, stat.delta, stat.layers), (1, 1, 0));
+    /// if let Background::Failed(reason) = stat.background {
+    ///     eprintln!("cannot flush: {reason}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stat(&self) -> Stat {
         let snapshot = self.snapshot();
         let (view, monitor) = (snapshot.view(), &self.inner.monitor);

@@ -39,7 +39,9 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Interrupted`] if `progress` says to stop; [`Error::Io`] where a log cannot
-    /// be read. Damage is no error here, but the result.
+    /// be read; for a store that is open [read-only](Self::open_read_only), also
+    /// [`Error::NotAStore`] and [`Error::UnknownVersion`], if its directory is not what it was.
+    /// Damage is no error here, but the result.
     pub fn verify(&self, progress: OnProgress<'_>) -> Result<VerifyReport> {
         let snapshot = self.snapshot();
         let segments: Vec<_> =

@@ -62,7 +62,12 @@ use files::{Change, Files, Inode};
 use history::{Moment, Operation};
 use models::{Fate, MODELS, Shape};
 
-/// A directory in memory. Clones share it, as processes do.
+/// A directory in memory. Clones share it, as processes do: a store that one of them opened is
+/// to another what a store of another process is.
+///
+/// After a sync of the directory that failed, all further ones of the same clone, and of stores
+/// opened on it, fail too, as they do on the disk: what was lost then would not be told again.
+/// Clones taken before or after have nothing of that, as another process has not.
 #[derive(Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
