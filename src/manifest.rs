@@ -60,14 +60,16 @@ pub(crate) fn replace(disk: &dyn Disk, contents: &ManifestContents) -> Result<()
     let path = disk.path_of(&temporary);
     // A writer that died, or a thread that panicked, may have left one.
     let _ = disk.unlink(&temporary);
+    let bytes = contents.encode();
     let written = disk
         .create(&temporary)
         .map_err(Error::io("create", &path))
         .and_then(|file| {
-            file.write_all_at(&contents.encode(), 0).map_err(Error::io("write", &path))?;
+            file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
             file.sync().map_err(Error::io("sync", &path))
         })
         .and_then(|()| mark_unsynced(disk))
+        .map_err(|error| error.of_taking(bytes.len() as u64))
         .and_then(|()| {
             disk.rename(&temporary, MANIFEST)
                 .map_err(|source| Error::OutcomeUnknown { path: path.clone(), source })

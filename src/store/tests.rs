@@ -108,6 +108,33 @@ fn a_load_that_fails_at_any_call_leaves_nothing() {
     }
 }
 
+/// As what there is no room for does, be it for the manifest only. That its errors were like any
+/// others made this fail.
+#[test]
+fn a_manifest_without_room_says_so() {
+    for name in ["MANIFEST.tmp", "MANIFEST.unsynced"] {
+        let no_room = |done: Result<()>| {
+            assert!(matches!(done, Err(Error::NoSpace { needed: 1.., .. })), "{name}: {done:?}");
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let (disk, watch) = WatchedDisk::new(directory.path());
+        watch.lock().unwrap().no_room_for = Some(name);
+        no_room(Store::create_on(disk, &Options::new()).map(drop));
+        assert_eq!(RealDisk::new(directory.path()).list().unwrap(), [""; 0], "{name}");
+
+        let (store, watch) = watched(directory.path());
+        watch.lock().unwrap().no_room_for = Some(name);
+        let put = || store.put(&TokenId::from(1), BlockTime::default());
+        no_room(put());
+        no_room(load(&store, 10, 1).map(drop));
+        assert!(store.snapshot().is_empty());
+        watch.lock().unwrap().no_room_for = None;
+        put().unwrap();
+        load(&store, 10, 1).unwrap();
+        assert_eq!(store.snapshot().len(), 11);
+    }
+}
+
 /// Below the only layer is nothing that an entry could update or remove.
 #[test]
 fn a_bottom_layer_with_kinds_is_refused() {
