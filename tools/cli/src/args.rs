@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::borrow::Cow;
+
 use clap::Parser;
 use clap::error::ErrorKind;
 
@@ -61,9 +63,20 @@ pub(crate) fn say_error(error: &clap::Error) -> Exit {
     if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
+/// Characters of a word in a message at the most. An id has 64; what is much longer was not meant.
+const WORD_CHARS_MAX: usize = 200;
+
+/// The beginning of what is too long to be read.
+fn shortened(word: &str) -> Cow<'_, str> {
+    match word.char_indices().nth(WORD_CHARS_MAX) {
+        None => Cow::Borrowed(word),
+        Some((end, _)) => Cow::Owned(format!("{}…'", &word[..end])),
+    }
+}
+
 /// What clap says in several paragraphs: error, tips, usage, where to find help.
 fn one_line(text: &str) -> String {
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = |text: &str| text.split_whitespace().map(shortened).collect::<Vec<_>>().join(" ");
     let paragraphs: Vec<_> = text
         .split("\n\n")
         .map(words)
@@ -107,6 +120,13 @@ mod tests {
             (
                 &["frobnicate"],
                 "unrecognized subcommand 'frobnicate'; Usage: ringstore [OPTIONS] <COMMAND>",
+            ),
+            (
+                &["get", "s", &"f".repeat(100_000)],
+                &format!(
+                    "invalid value '{}…' for '<ID>...': an id has 64 hex digits, or is a decimal number below 2^64; found 100000 characters",
+                    "f".repeat(WORD_CHARS_MAX - 1)
+                ),
             ),
         ] {
             let error = Args::try_parse_from([&["ringstore"], call].concat()).err().unwrap();

@@ -7,6 +7,8 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 
 const AFTER_HELP: &str = "\
+They are a script, so there is no --json of them.
+
 Examples:
   ringstore completions bash > ~/.local/share/bash-completion/completions/ringstore
   ringstore completions zsh > \"${fpath[1]}/_ringstore\"
@@ -26,6 +28,9 @@ impl Completions {
         output: &mut Output,
         mut definition: clap::Command,
     ) -> Result<Exit, Failure> {
+        if output.is_json() {
+            return Err(Failure::Usage("completions are a script; leave out --json".to_string()));
+        }
         // It panics where it cannot write, which a vector never does.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut definition, "ringstore", &mut script);

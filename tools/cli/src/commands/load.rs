@@ -65,7 +65,7 @@ pub(crate) struct Load {
     format: Option<FormatArg>,
 
     /// Memory to use, such as 500MB or 4GiB.
-    #[arg(long, value_name = "BYTES", default_value_t = default_memory())]
+    #[arg(long, value_name = "BYTES", default_value_t = default_memory(), value_parser = memory)]
     memory: ByteSize,
 
     /// Directory for temporary files, where the memory has no room for all records;
@@ -76,6 +76,10 @@ pub(crate) struct Load {
 
 fn default_memory() -> ByteSize {
     ByteSize(LoadOptions::MEMORY_BYTES_DEFAULT)
+}
+
+fn memory(text: &str) -> Result<ByteSize, &'static str> {
+    text.parse().map_err(|_| "a number of bytes is written as 500MB, 4GiB or 4294967296")
 }
 
 #[derive(Clone, Copy, ValueEnum)]

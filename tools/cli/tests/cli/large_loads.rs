@@ -119,7 +119,7 @@ fn memory_that_is_too_small_or_none_is_wrong_usage() {
     for (memory, reason) in [
         ("63MiB", "cannot load in 66060288 bytes of memory; allow at least 67108864"),
         ("0", "cannot load in 0 bytes"),
-        ("much", "invalid value 'much'"),
+        ("much", "invalid value 'much' for '--memory <BYTES>': a number of bytes is written as"),
         ("-1", "invalid value '-1'"),
     ] {
         let run = place.run(&["load", "store", "one.csv", &format!("--memory={memory}")]);

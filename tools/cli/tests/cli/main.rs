@@ -3,6 +3,7 @@
 mod apply;
 mod bad_input;
 mod demo;
+mod every_command;
 mod exit_codes;
 mod generate;
 mod interrupts;
