@@ -126,6 +126,16 @@ macro_rules! id {
 
 id! {
     /// The id of a token: the key of the store.
+    ///
+    /// ```
+    /// use ringstore::{InvalidId, TokenId};
+    /// let token: TokenId = "1025".parse()?;
+    /// assert_eq!(token, TokenId::from(1_025));
+    /// assert_eq!(token.suffix(), 1);
+    /// assert_eq!(token.to_string(), format!("{:064x}", 1_025));
+    /// assert_eq!("0x401".parse::<TokenId>(), Err(InvalidId::Length { found: 3 }));
+    /// # Ok::<(), InvalidId>(())
+    /// ```
     TokenId
 }
 

@@ -35,6 +35,14 @@ const CACHE_BYTES: usize = 1 << 30;
 /// A [`TokenStorageBackend`] over a redb database.
 ///
 /// Writes are durable when they return.
+///
+/// ```
+/// use ringstore::{BlockTime, ReDbTokens, TokenId, TokenStorageBackend};
+/// let mut tokens = ReDbTokens::in_memory()?;
+/// tokens.set(&TokenId::from(7), BlockTime::new(1.into(), 100))?;
+/// assert_eq!(tokens.len()?, 1);
+/// # Ok::<(), ringstore::Error>(())
+/// ```
 pub struct ReDbTokens {
     database: Database,
     /// Begun by the first read after a write and dropped by the next write: reads do

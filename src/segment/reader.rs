@@ -22,7 +22,24 @@ use crate::token::{Record, TokenId};
 
 /// A segment over any bytes: a mapped file, a vector, a fuzzer's input.
 ///
-/// Positions count the records from 0 in the order of their tokens.
+/// Positions count the records from 0 in the order of their tokens. A
+/// [`Store`](crate::Store) does all this by itself; this is for tools that look at one file.
+///
+/// ```
+/// use ringstore::{BlockTime, Options, Segment, Store, TokenId, Verification};
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("tokens");
+/// let store = Store::create(&path, &Options::new())?;
+/// store.put(&TokenId::from(7), BlockTime::new(1.into(), 100))?;
+/// store.flush()?;
+///
+/// let mut files = std::fs::read_dir(&path)?.map(|file| file.unwrap().path());
+/// let file = files.find(|file| file.extension().is_some_and(|it| it == "seg")).unwrap();
+/// let segment = Segment::open(std::fs::read(&file)?, &file, Verification::OnOpen)?;
+/// assert_eq!((segment.len(), segment.record(0)?.time()), (1, 100));
+/// assert_eq!(segment.find(&TokenId::from(8))?.position, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Segment<B> {
     pub(super) bytes: B,
@@ -119,7 +136,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         self.layout.file_len as u64
     }
 
-    /// The record at a position.
+    /// The record at a position: one access to memory.
     ///
     /// # Errors
     ///
@@ -140,7 +157,7 @@ impl<B: AsRef<[u8]>> Segment<B> {
         self.damage(SectionId::Records, 0, "a position below their number", position)
     }
 
-    /// The records at a range of positions, cut to those that exist.
+    /// The records at a range of positions, cut to those that exist. Nothing is copied.
     ///
     /// # Errors
     ///
