@@ -10,8 +10,10 @@ use std::path::Path;
 
 use ringstore::testing::random::Random;
 use ringstore_fuzz::input::Input;
-use ringstore_fuzz::stores::written_stores;
-use ringstore_fuzz::{logs, valid_segments};
+use ringstore_fuzz::layered::LAYERED;
+use ringstore_fuzz::mutations::{Mutation, what};
+use ringstore_fuzz::stores::{Files, written_stores};
+use ringstore_fuzz::{logs, mutations, texts, valid_segments};
 
 /// Options of an input: make checksums right, check on first touch.
 const RESEALED: u8 = 2 | 2 << 2;
@@ -23,7 +25,9 @@ fn main() -> Result<()> {
     write("segment_bytes", of_segments())?;
     write("log_bytes", of_logs())?;
     write("manifest_bytes", of_manifests())?;
-    write("model", of_models())
+    write("model", of_models())?;
+    write("open_mutated", of_stores())?;
+    write("import_text", of_texts())
 }
 
 /// Seeds with their names.
@@ -151,4 +155,142 @@ fn skipped_bits() -> Vec<(u16, u8)> {
     let bits_to_skip = (136, 1);
     let buckets = (0..60).map(|bucket| (DIRECTORY + 4 + bucket, if bucket < 59 { 1 } else { 3 }));
     [bits_to_skip].into_iter().chain(buckets).collect()
+}
+
+/// Of `open_mutated`: check nothing; checked at first touch; the manifest agrees; salvage.
+const FIRST_TOUCH: u8 = 2;
+const AGREES: u8 = 4;
+const SALVAGES: u8 = 8;
+const ALL_FILES: u8 = 0xff;
+
+/// Where things lie in files, as the format has it.
+mod at {
+    pub(super) const SECTIONS: u32 = 168;
+    pub(super) const RECORDS: u32 = 4_096;
+    pub(super) const FIRST_FRAME: u32 = 512;
+    pub(super) const COUNT: u32 = 48;
+    pub(super) const GENERATION: u32 = 32;
+    pub(super) const NEXT_FILE: u32 = 40;
+    pub(super) const DIRECTORY: u32 = 136;
+}
+
+fn mutation(what: u8, file: u8, at: u32, byte: u8, len: u16) -> Mutation {
+    Mutation { what, file, at, byte, len }
+}
+
+/// The number of the first file whose name ends like this, and of the last.
+fn numbers(files: &Files, end: &str) -> (u8, u8) {
+    let numbers: Vec<u8> = (0u8..)
+        .zip(files.keys())
+        .filter(|(_, name)| name.ends_with(end))
+        .map(|(number, _)| number)
+        .collect();
+    (numbers[0], numbers[numbers.len() - 1])
+}
+
+/// One of each mutation, with and without checksums made right, and those of the fields that
+/// lead somewhere.
+fn of_stores() -> Seeds {
+    let mut seeds: Seeds = Vec::new();
+    let mut add = |store: u8, name: &str, options: u8, resealed: u8, mutations: &[Mutation]| {
+        let bytes = mutations::Input::bytes(options, store, resealed, mutations);
+        seeds.push((format!("{name}-{store}"), bytes));
+    };
+    for (number, store) in (0u8..).zip(LAYERED.iter()) {
+        let files = &store.written.files;
+        let ((bottom, top), (log, _)) = (numbers(files, ".seg"), numbers(files, ".log"));
+        let (manifest, _) = numbers(files, "MANIFEST");
+        add(number, "nothing", FIRST_TOUCH | SALVAGES, 0, &[]);
+        for (name, file, at) in [
+            ("record", bottom, at::RECORDS + 72 * 9),
+            ("record-above", top, at::RECORDS + 72 * 2 + 31),
+            ("frame", log, at::FIRST_FRAME + 60),
+            ("version", manifest, 8),
+        ] {
+            let flip = [mutation(what::XOR, file, at, 1, 0)];
+            add(number, &format!("flip-{name}"), FIRST_TOUCH | SALVAGES, 0, &flip);
+            add(number, &format!("sealed-{name}"), FIRST_TOUCH | AGREES, ALL_FILES, &flip);
+        }
+        for (name, set, file, at, boundary) in [
+            ("count", what::SET_64, top, at::COUNT, 3),
+            ("updates", what::SET_64, top, at::COUNT + 8, 14),
+            ("tombstones", what::SET_64, top, at::COUNT + 16, 5),
+            ("largest-token", what::SET_64, top, 104, 3),
+            ("bits-to-skip", what::SET_32, bottom, at::DIRECTORY, 13),
+            ("scale", what::SET_64, bottom, at::DIRECTORY + 16, 3),
+            ("section", what::SET_64, bottom, at::SECTIONS + 24, 3),
+            ("entries", what::SET_32, log, at::FIRST_FRAME + 4, 13),
+            ("sequence", what::SET_64, log, at::FIRST_FRAME + 8, 3),
+            ("generation", what::SET_64, manifest, at::GENERATION, 3),
+            ("next-file", what::SET_64, manifest, at::NEXT_FILE, 4),
+            ("segments", what::SET_64, manifest, at::COUNT, 14),
+        ] {
+            let set = [mutation(set, file, at, boundary, 0)];
+            add(number, &format!("number-{name}"), AGREES, ALL_FILES, &set);
+        }
+        let kinds = files.values().nth(top.into()).map_or(0, |segment| section(segment, 3));
+        add(number, "kinds", AGREES, ALL_FILES, &[mutation(what::XOR, top, kinds + 40, 7, 0)]);
+        for (name, change) in [
+            ("cut", mutation(what::CUT, top, at::RECORDS, 0, 0)),
+            ("extend", mutation(what::EXTEND, bottom, 0, 0, 4_096)),
+            ("swap", mutation(what::SWAP, bottom, 0, top, 0)),
+            ("copy", mutation(what::COPY + 6 * what::COUNT + 126, bottom, at::RECORDS, top, 2)),
+            ("remove", mutation(what::REMOVE, log, 0, 0, 0)),
+            ("foreign", mutation(what::FOREIGN, top, 0, number ^ 2, 0)),
+            ("another-manifest", mutation(what::FOREIGN, manifest, 0, number ^ 2, 0)),
+            ("replace", mutation(what::REPLACE, top, 3, number ^ 1, 0)),
+            ("leftover", mutation(what::PUT, bottom, 0xff_ffff, number, 0xffff)),
+        ] {
+            add(number, name, FIRST_TOUCH | SALVAGES, 0, &[change]);
+        }
+    }
+    seeds
+}
+
+/// Where a section of a segment begins.
+fn section(segment: &[u8], number: usize) -> u32 {
+    let at = at::SECTIONS as usize + 24 * number;
+    u32::from_le_bytes(segment[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn of_texts() -> Seeds {
+    let hex = "0123456789abcdef".repeat(4);
+    let long = "x".repeat(4_097);
+    let csv = format!("token,block,time\n1,2,3\n{hex},0x{hex},18446744073709551615\n");
+    let json = format!("{{\"token\":1,\"block\":\"{hex}\",\"time\":3}}\n");
+    let operations = [
+        "{\"op\":\"put\",\"token\":1,\"block\":2,\"time\":3}",
+        "{\"op\":\"set\",\"time\":4,\"block\":2,\"token\":\"1\"}",
+        "{\"op\":\"remove\",\"token\":7}",
+        "{\"op\":\"commit\"}",
+        "",
+    ]
+    .join("\n");
+    let [in_csv, in_json, in_raw, in_operations] = [0, 1, 2, 3];
+    let mut seeds: Seeds = [
+        ("csv", in_csv, csv.clone()),
+        ("csv-quoted", in_csv, "\u{feff}\n \"1\" , \"2\",\t3 \r\n4,5,6".into()),
+        ("csv-fields", in_csv, "1,2,3\n1,2\n".into()),
+        ("csv-long", in_csv, format!("1,2,3\n{long}")),
+        ("csv-no-text", in_csv, "1,2,3\n1,2,\0\n".into()),
+        ("json", in_json, json.clone()),
+        ("json-escaped", in_json, json.replace("token", "\\u0074oken")),
+        ("json-twice", in_json, json.replace("block", "token")),
+        ("json-array", in_json, "[1,2,3]\n".into()),
+        ("operations", in_operations, operations.clone()),
+        ("operations-null", in_operations, operations.replace('7', "null")),
+        ("raw-cut", in_raw, "r".repeat(2 * 72 + 5)),
+    ]
+    .map(|(name, kind, text)| (name.into(), texts::Input::of_text(kind, [6, 40], text.as_bytes())))
+    .into();
+    for kind in 0..4u8 {
+        for (number, is_changed) in [(0, 0), (1, 0), (2, 8), (3, 8)] {
+            let mut random = Random::new("lines", (4 * kind + number).into());
+            let bytes: Vec<u8> =
+                std::iter::repeat_with(|| random.bytes::<1>()[0]).take(600).collect();
+            let input = texts::Input::of_lines(kind | is_changed, number, [number, 90], &bytes);
+            seeds.push((format!("lines-{kind}-{number}"), input));
+        }
+    }
+    seeds
 }

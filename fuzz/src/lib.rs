@@ -6,10 +6,15 @@ use ringstore::testing::damage::reseal_segment;
 use ringstore::testing::keys::{KeyFamily, with_values};
 use ringstore::{LoadOptions, Options, Record, Store, TokenId};
 
+pub mod asking;
 pub mod input;
+pub mod layered;
 pub mod logs;
 pub mod machines;
+pub mod mutations;
+pub mod naive;
 pub mod stores;
+pub mod texts;
 
 /// Everything happens in the thread of the fuzzer, so that the same input takes the same way.
 ///

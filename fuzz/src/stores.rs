@@ -120,58 +120,143 @@ fn written(base: &[usize], write: &dyn Fn(&SimDisk, &Store) -> Result<()>) -> Wr
     let records = base.iter().map(|(token, value)| Ok(Record::new(*token, *value)));
     store.bulk_load(records, &LoadOptions::new()).expect("tokens in it");
     write(&disk, &store).expect("commits");
-    let mut files = disk.files();
-    fix_random_bytes(&mut files);
-    let mut written = Written { logs: Vec::new(), base, files };
-    written.read_logs();
-    let found = contents(&disk.open_read_only(&options()).expect("it is whole"));
-    assert_eq!(&found, written.last(), "it is read here as it is written there");
-    written
+    Written::on(&disk, base, &mut FixedIds::default())
 }
 
 /// Where the segments begin in a manifest, and how long what is said of each is.
 const SEGMENTS: usize = 56;
 const SEGMENT_LEN: usize = 128;
 const LOG_LEN: usize = 40;
+const CHECKSUM_LEN: usize = 4;
 
-/// A store's id is random, and that of each log; they would make every run another one.
-fn fix_random_bytes(files: &mut Files) {
-    const STORE_ID: [u8; 16] = [0x5e; 16];
+/// What stands for the random ids of stores, of related ones for related ones.
+#[derive(Default)]
+pub struct FixedIds {
+    /// Of each random id, in the order in which they were met.
+    known: Vec<([u8; 16], [u8; 16])>,
+}
+
+impl FixedIds {
+    /// What stands for an id, and its number.
+    fn of(&mut self, random: [u8; 16]) -> ([u8; 16], usize) {
+        if let Some(index) = self.known.iter().position(|(known, _)| *known == random) {
+            return (self.known[index].1, index);
+        }
+        let index = self.known.len();
+        let mut fixed = [0x5e + index as u8; 16];
+        if let Some((_, other)) = self.known.iter().find(|(known, _)| known[..8] == random[..8]) {
+            fixed[..8].copy_from_slice(&other[..8]);
+        }
+        self.known.push((random, fixed));
+        (fixed, index)
+    }
+}
+
+/// The id at a place of a file.
+fn id_at(bytes: &[u8], at: usize) -> [u8; 16] {
+    bytes[at..at + 16].try_into().expect("16 bytes")
+}
+
+/// A store's id is random, and what each log begins with; they would make every run another
+/// one.
+fn fix_random_bytes(files: &mut Files, ids: &mut FixedIds) {
     const PAGE_LEN: usize = 4096;
     const FOOTER_LEN: usize = 64;
     let mut manifest = files["MANIFEST"].clone();
-    manifest[16..32].copy_from_slice(&STORE_ID);
-    let segments = number(&manifest, 48) as usize;
-    for at in (0..segments).map(|index| SEGMENTS + SEGMENT_LEN * index) {
-        manifest[at + 8..at + 24].copy_from_slice(&STORE_ID);
+    let (store_id, number_of_store) = ids.of(id_at(&manifest, 16));
+    manifest[16..32].copy_from_slice(&store_id);
+    for at in segments_of(&manifest) {
+        let (made_under, _) = ids.of(id_at(&manifest, at + 8));
+        manifest[at + 8..at + 24].copy_from_slice(&made_under);
         let name = format!("{:016x}.seg", number(&manifest, at + 24));
         let segment = files.get_mut(&name).expect("the segment is there");
         let footer = segment.len() - FOOTER_LEN;
         for start in [16, footer + 16] {
-            segment[start..start + 16].copy_from_slice(&STORE_ID);
+            segment[start..start + 16].copy_from_slice(&made_under);
         }
         reseal_segment(segment);
         manifest[at + 4..at + 8].copy_from_slice(&segment[PAGE_LEN - 4..PAGE_LEN]);
     }
     for at in logs_of(&manifest) {
         let log_id = number(&manifest, at);
-        set_number(&mut manifest, at + 32, log_id);
+        let salt = log_id | (number_of_store as u64) << 32;
+        set_number(&mut manifest, at + 32, salt);
         let log = files.get_mut(&format!("{log_id:016x}.log")).expect("the log is there");
-        log[16..32].copy_from_slice(&STORE_ID);
-        set_number(log, 64, log_id);
+        log[16..32].copy_from_slice(&store_id);
+        set_number(log, 64, salt);
         reseal_log(log);
     }
     reseal_manifest(&mut manifest);
     files.insert("MANIFEST".into(), manifest);
 }
 
+/// Where in a manifest each segment is named, as far as there is room for them.
+pub fn segments_of(manifest: &[u8]) -> impl Iterator<Item = usize> + use<> {
+    let count = if manifest.len() < SEGMENTS { 0 } else { number(manifest, 48) as usize };
+    let room = manifest.len().saturating_sub(SEGMENTS + CHECKSUM_LEN) / SEGMENT_LEN;
+    (0..count.min(room)).map(|index| SEGMENTS + SEGMENT_LEN * index)
+}
+
 /// Where in a manifest each log is named.
-fn logs_of(manifest: &[u8]) -> impl Iterator<Item = usize> + use<> {
-    let start = SEGMENTS + SEGMENT_LEN * number(manifest, 48) as usize;
-    (start..manifest.len() - 4).step_by(LOG_LEN)
+pub fn logs_of(manifest: &[u8]) -> impl Iterator<Item = usize> + use<> {
+    let start = segments_of(manifest).last().map_or(SEGMENTS, |last| last + SEGMENT_LEN);
+    let room = manifest.len().saturating_sub(start + CHECKSUM_LEN) / LOG_LEN;
+    (0..room).map(move |index| start + LOG_LEN * index)
+}
+
+/// What becomes of a store some of whose logs are others.
+pub enum Remains<'a> {
+    /// It must be refused.
+    Nothing,
+    /// Up to the first frame that is lost, if it is not refused.
+    Part(&'a State),
+    All(&'a State),
 }
 
 impl Written {
+    /// What is on a disk, on which a store was not closed. What is in its segments is known.
+    pub fn on(disk: &SimDisk, base: State, ids: &mut FixedIds) -> Self {
+        let mut files = disk.files();
+        fix_random_bytes(&mut files, ids);
+        let mut written = Self { logs: Vec::new(), base, files };
+        written.read_logs();
+        let found = contents(&disk.open_read_only(&options()).expect("it is whole"));
+        assert_eq!(&found, written.last(), "it is read here as it is written there");
+        written
+    }
+
+    /// What becomes of it with other logs. Of frames that were written here, those are found
+    /// that come before the first that is not as it was.
+    pub fn remains(&self, files: &Files) -> Remains<'_> {
+        let mut before = &self.base;
+        for (number, Log { name, frames }) in self.logs.iter().enumerate() {
+            let (original, bytes) = (&self.files[name], files.get(name));
+            // Behind its last frame too, a log is as long as the manifest says.
+            let Some(bytes) = bytes.filter(|bytes| bytes.len() == original.len()) else {
+                return Remains::Nothing;
+            };
+            if bytes[..BLOCK_LEN] != original[..BLOCK_LEN] {
+                return Remains::Nothing;
+            }
+            let is_whole = |offset: usize, used: usize| {
+                bytes[offset..offset + used] == original[offset..offset + used]
+            };
+            let is_lost = |frame: &Frame| !is_whole(frame.offset, frame.used);
+            if let Some(intact) = frames.iter().position(is_lost) {
+                let lost = frames[intact].sequence;
+                let later = frames[intact + 1..].iter().filter(|it| is_whole(it.offset, 32));
+                let was_durable = later.map(|frame| frame.durable).max() >= Some(lost);
+                let is_last = number + 1 == self.logs.len();
+                if was_durable || !is_last {
+                    return Remains::Nothing;
+                }
+                return Remains::Part(intact.checked_sub(1).map_or(before, |it| &frames[it].state));
+            }
+            before = frames.last().map_or(before, |frame| &frame.state);
+        }
+        Remains::All(before)
+    }
+
     /// What it holds.
     pub fn last(&self) -> &State {
         let frames = self.logs.iter().flat_map(|log| &log.frames);
@@ -254,6 +339,22 @@ pub fn opened(files: Files) -> Option<State> {
     let store = disk.open_store(&options()).expect("it was closed");
     assert!(contents(&store) == state, "what was committed is there");
     Some(found)
+}
+
+/// Whether there are frames in the logs that nobody wrote, and whose checksums are right
+/// all the same, as a fuzzer may find them out.
+pub fn has_new_frames(store: &Written, files: &Files) -> bool {
+    let old = |name: &str| store.files[name].chunks(BLOCK_LEN).skip(1);
+    store.logs.iter().any(|Log { name, .. }| {
+        let bytes = files.get(name).map(Vec::as_slice).unwrap_or_default();
+        let is_new = |block: &[u8]| {
+            let Some(frame) = block.get(..32) else { return false };
+            let salted = [&store.files[name][64..72], &frame[4..]].concat();
+            crc32fast::hash(&salted).to_le_bytes() == frame[..4]
+                && !old(name).any(|old| old[..32] == *frame)
+        };
+        bytes.chunks(BLOCK_LEN).skip(1).any(is_new)
+    })
 }
 
 /// A store, or `None` where the files are damaged or of a later version.

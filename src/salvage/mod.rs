@@ -95,7 +95,7 @@ pub fn salvage(
     salvage_on(&RealDisk::new(store.as_ref()), destination.as_ref(), progress)
 }
 
-fn salvage_on(
+pub(crate) fn salvage_on(
     disk: &dyn Disk,
     destination: &Path,
     progress: OnProgress<'_>,

@@ -48,12 +48,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use crate::error::Result;
 use crate::io::directory_sync::DirectorySync;
 use crate::options::Options;
 use crate::progress::OnProgress;
+use crate::salvage::report::SalvageReport;
+use crate::salvage::salvage_on;
 use crate::store::Store;
 use crate::store::checkpoint::Checkpoint;
 use crate::sync::{Mutex, MutexGuard};
@@ -268,6 +271,16 @@ impl SimDisk {
     /// Those of a checkpoint.
     pub fn checkpoint(&self, store: &Store, progress: OnProgress<'_>) -> Result<Checkpoint> {
         store.checkpoint_on(&self.clone(), progress)
+    }
+
+    /// [Rescues](crate::salvage) what is left of the store into a directory that is not
+    /// simulated.
+    ///
+    /// # Errors
+    ///
+    /// Those of a salvage.
+    pub fn salvage(&self, destination: &Path, progress: OnProgress<'_>) -> Result<SalvageReport> {
+        salvage_on(self, destination, progress)
     }
 
     /// Says how many bytes can still be written, which is not known at first, to whoever asks.

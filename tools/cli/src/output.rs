@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
-use ringstore::{BlockId, BlockTime, Record, TokenId};
-use ringstore_cli::input::Format;
+use ringstore::{BlockTime, Record, TokenId};
+use ringstore_cli::input::{Format, write_record};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -77,30 +77,6 @@ impl Output {
         match written.map_err(Failure::Output) {
             Err(failure) if self.may_go_unread && failure.is_closed_pipe() => Ok(()),
             written => written,
-        }
-    }
-}
-
-/// Writes a record in any of the formats in which records are read.
-pub(crate) fn write_record(
-    writer: &mut impl Write,
-    format: Format,
-    record: &Record,
-) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        token: &'a TokenId,
-        block: &'a BlockId,
-        time: u64,
-    }
-
-    let (token, block, time) = (&record.token, &record.block, record.time());
-    match format {
-        Format::Raw => writer.write_all(bytemuck::bytes_of(record)),
-        Format::Csv => writeln!(writer, "{token},{block},{time}"),
-        Format::JsonLines => {
-            serde_json::to_writer(&mut *writer, &Line { token, block, time })?;
-            writer.write_all(b"\n")
         }
     }
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
-use ringstore_cli::input::Format;
+use ringstore_cli::input::{Format, write_record};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
-use crate::output::{Output, write_record};
+use crate::output::Output;
 use crate::progress::{Meter, Unit};
 use crate::random::RandomRecords;
 use crate::talk::say;

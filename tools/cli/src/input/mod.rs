@@ -12,6 +12,7 @@ mod lines;
 mod operations;
 mod raw;
 mod source;
+mod write;
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead};
@@ -23,6 +24,7 @@ pub use json::parse_json;
 pub use lines::{LINE_BYTES_MAX, Lines};
 pub use operations::{Operation, parse_operation};
 pub use source::{Source, SourceReader, Watch};
+pub use write::write_record;
 
 /// How records are written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
