@@ -257,6 +257,19 @@ impl Error {
     }
 }
 
+impl Damage {
+    /// Of records that do not ascend.
+    pub(crate) fn out_of_order(
+        path: &Path,
+        part: &'static str,
+        last: &TokenId,
+        token: &TokenId,
+    ) -> Self {
+        let expected = format!("a token after {last}");
+        Self { path: path.to_path_buf(), part, offset: 0, expected, found: token.to_string() }
+    }
+}
+
 impl From<Damage> for Error {
     fn from(damage: Damage) -> Self {
         Self::Damaged(Box::new(damage))

@@ -1,9 +1,11 @@
 //! Files that are not what was written: the right answer or a typed error, each time.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ringstore::testing::damage::{flip_bit, newest_segment};
+use ringstore::testing::damage::{flip_bit, newest_segment, reseal_manifest, reseal_segment};
 use ringstore::testing::keys::{KeyFamily, with_values};
 use ringstore::testing::oracle::Oracle;
 use ringstore::{
@@ -329,4 +331,61 @@ fn the_default_value_is_no_answer_for_damage() {
         assert_ne!(value, &BlockTime::default());
         assert!(snapshot.get(token).is_err(), "{token}");
     }
+}
+
+/// Puts bytes in the place of a segment, with the checksums that they should have, there and
+/// in the manifest.
+fn seal(sample: &Sample, path: &Path, mut bytes: Vec<u8>) {
+    let header_checksum = |bytes: &[u8]| -> [u8; 4] { bytes[4_092..4_096].try_into().unwrap() };
+    let before = header_checksum(&bytes);
+    reseal_segment(&mut bytes);
+    overwrite(path, &bytes);
+    let manifest = sample.file("MANIFEST");
+    let mut named = fs::read(&manifest).unwrap();
+    let at = named.windows(4).position(|window| window == before).unwrap();
+    named[at..at + 4].copy_from_slice(&header_checksum(&bytes));
+    reseal_manifest(&mut named);
+    overwrite(&manifest, &named);
+}
+
+/// A token that is far too large for its place, in each layer at one place after the other.
+///
+/// Before, compacting such a store said that records had been given in the wrong order, as if
+/// by the caller, and an expiry went around without end.
+#[test]
+fn tokens_out_of_order_with_right_checksums_are_damage_to_whoever_passes_them() {
+    let sample = layered();
+    let files: Vec<_> =
+        sample.files().into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+    let (mut refused, mut expired, mut compacted) = (0, 0, 0);
+    for (bytes, path) in files.iter().filter(|(_, path)| !path.ends_with("MANIFEST")) {
+        for position in (1..60).step_by(5) {
+            let mut wrong = bytes.clone();
+            wrong[4_096 + Record::LEN * position] = 0xff;
+            seal(&sample, path, wrong);
+            if let Ok(store) = Store::open(sample.path(), &Options::new()) {
+                let is_damage = |result: Result<()>, count: &mut u32| match result {
+                    Ok(()) => {}
+                    Err(Error::Damaged(_)) => *count += 1,
+                    Err(error) => panic!("record {position} of {}: {error}", path.display()),
+                };
+                let rounds = AtomicUsize::new(0);
+                let result = store.expire(1, &|_| {
+                    assert!(rounds.fetch_add(1, Ordering::Relaxed) < 9, "it goes around");
+                    ControlFlow::Continue(())
+                });
+                is_damage(result.map(|_| ()), &mut expired);
+                is_damage(store.compact(&|_| ControlFlow::Continue(())), &mut compacted);
+            } else {
+                refused += 1;
+            }
+            for path in sample.files() {
+                fs::remove_file(path).unwrap();
+            }
+            files.iter().for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
+        }
+    }
+    println!("{expired} expiries failed, {compacted} compactions, {refused} were not opened");
+    assert!(expired >= 10 && compacted >= 10, "{expired} {compacted} {refused}");
+    assert_eq!(sample.ask(&sample.open().unwrap(), "mended").1, 0);
 }

@@ -160,7 +160,7 @@ fn skipped_bits() -> Vec<(u16, u8)> {
 /// Of `open_mutated`: check nothing; checked at first touch; the manifest agrees; salvage.
 const FIRST_TOUCH: u8 = 2;
 const AGREES: u8 = 4;
-const SALVAGES: u8 = 8;
+const SALVAGES: u8 = 24;
 const ALL_FILES: u8 = 0xff;
 
 /// Where things lie in files, as the format has it.
@@ -227,6 +227,10 @@ fn of_stores() -> Seeds {
         ] {
             let set = [mutation(set, file, at, boundary, 0)];
             add(number, &format!("number-{name}"), AGREES, ALL_FILES, &set);
+        }
+        for (name, file) in [("bottom", bottom), ("top", top)] {
+            let moved = [mutation(what::XOR, file, at::RECORDS + 72 * 9, 0x7f, 0)];
+            add(number, &format!("out-of-order-{name}"), AGREES, ALL_FILES, &moved);
         }
         let kinds = files.values().nth(top.into()).map_or(0, |segment| section(segment, 3));
         add(number, "kinds", AGREES, ALL_FILES, &[mutation(what::XOR, top, kinds + 40, 7, 0)]);

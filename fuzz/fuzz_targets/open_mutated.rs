@@ -97,7 +97,7 @@ fn run(input: &Input) {
     let bytes: usize = input.files.values().map(Vec::len).sum();
     let questions = Questions {
         tokens: &input.store.tokens,
-        seed: input.questions,
+        seed: input.questions.into(),
         suffixes: input.suffixes,
         // Those of the commits that are made here, too.
         records_max: bytes / Record::LEN + 8,
@@ -195,7 +195,7 @@ impl Writing<'_> {
     fn run(&mut self, store: Store) {
         let tokens = self.questions.tokens;
         let value = BlockTime::new(9.into(), 9);
-        let seed = self.questions.seed;
+        let seed = self.input.questions;
         let [new, old, gone] = [7, 11, 2].map(|factor| tokens[factor * seed % tokens.len()]);
         let mut batch = Batch::new();
         batch.put(new, value).set(old, value).remove(gone);
@@ -266,7 +266,11 @@ fn is_manifest(path: &Path) -> bool {
 
 /// Rescues what there is.
 fn salvage(disk: &SimDisk, input: &Input, expected: &Expected<'_>) {
-    let directory = tempfile::tempdir().expect("a directory");
+    // Where syncs cost nothing, if there is such a place.
+    let memory = Path::new("/dev/shm");
+    let directory =
+        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let directory = directory.expect("a directory");
     let path = directory.path().join("rescued");
     let report = match disk.salvage(&path, &|_| ControlFlow::Continue(())) {
         Ok(report) => report,

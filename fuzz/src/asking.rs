@@ -1,14 +1,15 @@
 //! Everything that a snapshot can be asked, of some tokens, and the answers held against the
 //! right ones where these are known.
 
+use std::cell::Cell;
 use std::fmt::{Arguments, Debug};
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 use ringstore::testing::oracle::Oracle;
 use ringstore::{BlockTime, Chunks, Error, Leg, PeerId, Record, Result, Snapshot, TokenId};
 
-/// Tokens that are asked for in a turn, and ranks.
-const ASKED: usize = 7;
+/// Tokens that are asked for in a turn, and ranks; others in the next one.
+const ASKED: usize = 3;
 
 const PEER: PeerId = PeerId([7; 32]);
 
@@ -17,8 +18,8 @@ type Pair = (TokenId, BlockTime);
 /// What to ask.
 pub struct Questions<'a> {
     pub tokens: &'a [TokenId],
-    /// Which of them.
-    pub seed: usize,
+    /// Which of them; others each time.
+    pub seed: Cell<usize>,
     /// What walks seek.
     pub suffixes: [u16; 2],
     /// Records that the files have room for.
@@ -95,29 +96,33 @@ pub fn ask(snapshot: &Snapshot, known: &Known, questions: &Questions<'_>) {
     let len = snapshot.len();
     let right = known.right.as_ref();
     assert!(right.is_none_or(|right| right.len() == len), "{len} tokens");
-    let asked = tokens(questions);
+    let seed = questions.seed.replace(questions.seed.get() + 1);
+    let asked = tokens(questions.tokens, seed);
     for token in &asked {
         ask_for(snapshot, known, token);
     }
-    let step = questions.seed as u64 % 5 + len / ASKED as u64;
+    let step = seed as u64 % 5 + len / ASKED as u64;
     let ranks = (0..ASKED as u64).map(|number| number.saturating_mul(step));
     for rank in ranks.chain([len.wrapping_sub(1), len, u64::MAX]) {
         known.check(format_args!("select {rank}"), snapshot.select(rank), |it| it.select(rank));
     }
-    for ends in asked.windows(2) {
-        ask_range(snapshot, known, (Included(ends[0]), Excluded(ends[1])), questions);
-        ask_range(snapshot, known, (Excluded(ends[1]), Included(ends[0])), questions);
+    let [first, .., last] = asked[..] else { unreachable!("there are both ends") };
+    for (start, end) in [
+        (Included(asked[1]), Excluded(asked[2])),
+        (Unbounded, Included(asked[seed % asked.len()])),
+        (Excluded(asked[seed % asked.len()]), Excluded(last)),
+        (Excluded(last), Included(first)),
+    ] {
+        ask_range(snapshot, known, (start, end), seed, questions.records_max);
     }
-    ask_range(snapshot, known, (Unbounded, Included(asked[asked.len() / 2])), questions);
     walk(snapshot, known, &asked, questions.suffixes);
     ask_many(snapshot, known, &asked);
 }
 
 /// Some tokens that may be there, and ends.
-fn tokens(questions: &Questions<'_>) -> Vec<TokenId> {
-    let Questions { tokens, seed, .. } = questions;
+fn tokens(tokens: &[TokenId], seed: usize) -> Vec<TokenId> {
     let step = tokens.len() / ASKED;
-    let mut asked: Vec<_> = tokens.iter().skip(seed % step).step_by(step).copied().collect();
+    let mut asked: Vec<_> = tokens.iter().skip(seed * 17 % step).step_by(step).copied().collect();
     let mut beside = asked[ASKED / 2];
     beside.0[31] ^= 1;
     asked.extend([TokenId::MIN, beside, TokenId::MAX]);
@@ -142,11 +147,12 @@ fn ask_range(
     snapshot: &Snapshot,
     known: &Known,
     bounds: (Bound<TokenId>, Bound<TokenId>),
-    questions: &Questions<'_>,
+    seed: usize,
+    records_max: usize,
 ) {
     let question = format_args!("{bounds:?}");
     known.check(question, snapshot.count(bounds), |it| it.count(bounds));
-    let slices = snapshot.slices(bounds).take(questions.records_max + 1);
+    let slices = snapshot.slices(bounds).take(records_max + 1);
     let slices: Result<Vec<&[Record]>> = slices.collect();
     let records = slices.map(|slices| slices.concat().into_iter().map(Into::into).collect());
     known.check(question, records, |it| it.range(bounds).collect::<Vec<Pair>>());
@@ -155,7 +161,7 @@ fn ask_range(
     let mut right = known.right.as_ref().map(|it| it.range(bounds).collect::<Vec<_>>());
     let mut right = right.as_mut().map(|it| it.drain(..));
     for turn in 0..6 {
-        let skipped = (questions.seed + turn) % 3;
+        let skipped = (seed + turn) % 3;
         let (found, right) = if turn % 2 == 0 {
             (range.nth(skipped), right.as_mut().map(|it| it.nth(skipped)))
         } else {

@@ -6,7 +6,7 @@
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
-//! | 0 | 1 | bits 0 and 1: level of verification of who writes; bit 2: the manifest says of resealed files what they say; bit 3: salvage |
+//! | 0 | 1 | bits 0 and 1: level of verification of who writes; bit 2: the manifest says of resealed files what they say; bits 3 and 4, both: salvage |
 //! | 1 | 1 | which store |
 //! | 2 | 1 | which files are resealed: a bit for each eighth, in the order of their names |
 //! | 3 | 1 | which questions are asked |
@@ -113,7 +113,7 @@ impl<'a> Input<'a> {
                 1 => Verification::OnOpen,
                 _ => Verification::FirstTouch,
             },
-            salvages: head[0] & 8 != 0,
+            salvages: head[0] & 24 == 24,
             questions: usize::from(head[3]),
             suffixes: [[head[4], head[5]], [head[6], head[7]]].map(u16::from_le_bytes),
         })

@@ -26,6 +26,9 @@ pub(crate) const RECORDS_MAX: u64 = RECORDS_END - 1;
 /// What a record takes in a segment, with its share of the indexes.
 pub(crate) const BYTES_PER_RECORD: u64 = 75;
 
+/// What is wrong where records do not come as they should.
+const MERGED: &str = "layers to be merged";
+
 /// Writes what inputs come to as a segment, complete and durable but for the manifest that
 /// will name it; `None` if they come to nothing. Nothing is left of it if it fails.
 pub(crate) fn write_layer(
@@ -70,13 +73,21 @@ fn write(
         early_sync.wrote(1);
         done += 1;
         // If there are more, kinds lie, and merging on finds out which.
-        if done <= records_max { builder.push(record, kind) } else { Ok(()) }
+        if done > records_max {
+            return Ok(());
+        }
+        builder.push(record, kind).map_err(|error| match error {
+            Error::OutOfOrder { token, last } => {
+                Damage::out_of_order(&path, MERGED, &last, &token).into()
+            }
+            other => other,
+        })
     })?;
     drop(early_sync);
     if done > records_max {
         let expected = format!("{records_max} records, as kinds were counted");
         let found = format!("{done}");
-        return Err(Damage { path, part: "layers to be merged", offset: 0, expected, found }.into());
+        return Err(Damage { path, part: MERGED, offset: 0, expected, found }.into());
     }
     let Some(entry) = builder.finish(&mut |_| Ok(()))? else { return Ok(None) };
     disk.rename(&temporary, &name).map_err(Error::io("rename", &path))?;

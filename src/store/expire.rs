@@ -9,7 +9,7 @@ use std::ops::Bound;
 
 use super::Store;
 use crate::batch::{Batch, Condition};
-use crate::error::Result;
+use crate::error::{Damage, Result};
 use crate::options::Durability;
 use crate::progress::{OnProgress, Phase, Progress};
 use crate::token::{Record, TokenId};
@@ -71,19 +71,18 @@ impl Store {
     /// ```
     pub fn expire(&self, before: u64, progress: OnProgress<'_>) -> Result<Expired> {
         let writer = self.writer("expire tokens of")?;
-        let mut run = Expiry { store: self, before, batch: Batch::new(), done: Expired::default() };
-        let mut start = Bound::Unbounded;
+        let (batch, done) = (Batch::new(), Expired::default());
+        let mut run = Expiry { store: self, before, batch, done, last: None };
         loop {
             let total = Some(self.snapshot().len().max(run.done.examined));
             let done = run.done.examined;
             if progress(Progress { phase: Phase::Expiring, done, total }).is_break() {
                 break;
             }
-            let Some(last) = run.expire_some(start)? else {
+            if !run.expire_some()? {
                 run.done.is_complete = true;
                 break;
-            };
-            start = Bound::Excluded(last);
+            }
         }
         run.commit()?;
         writer.sync()?;
@@ -97,28 +96,35 @@ struct Expiry<'a> {
     before: u64,
     batch: Batch,
     done: Expired,
+    /// The last token that was looked at.
+    last: Option<TokenId>,
 }
 
 impl Expiry<'_> {
-    /// Looks at the next tokens, and says which was the last; `None` if there are none.
-    fn expire_some(&mut self, start: Bound<TokenId>) -> Result<Option<TokenId>> {
+    /// Looks at the next tokens, and says whether there were any.
+    fn expire_some(&mut self) -> Result<bool> {
         let snapshot = self.store.snapshot();
         let mut rest = SNAPSHOT_TOKENS;
-        let mut last = None;
+        let start = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         for records in snapshot.slices((start, Bound::Unbounded)) {
             let records = records?;
             let records = &records[..records.len().min(rest)];
             records.iter().try_for_each(|record| self.look_at(record))?;
-            last = records.last().map(|record| record.token);
             rest -= records.len();
             if rest == 0 {
                 break;
             }
         }
-        Ok(last)
+        Ok(rest < SNAPSHOT_TOKENS)
     }
 
     fn look_at(&mut self, record: &Record) -> Result<()> {
+        // What does not ascend might be looked at again and again.
+        if let Some(last) = self.last.filter(|last| *last >= record.token) {
+            let path = self.store.path();
+            return Err(Damage::out_of_order(path, "records", &last, &record.token).into());
+        }
+        self.last = Some(record.token);
         self.done.examined += 1;
         if record.time() < self.before {
             self.batch.remove_if(record.token, Condition::Older(self.before));
