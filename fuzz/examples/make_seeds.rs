@@ -259,7 +259,7 @@ fn section(segment: &[u8], number: usize) -> u32 {
 
 fn of_texts() -> Seeds {
     let hex = "0123456789abcdef".repeat(4);
-    let long = "x".repeat(4_097);
+    let [long, endless] = [4_097, 9_000].map(|len| "x".repeat(len));
     let csv = format!("token,block,time\n1,2,3\n{hex},0x{hex},18446744073709551615\n");
     let json = format!("{{\"token\":1,\"block\":\"{hex}\",\"time\":3}}\n");
     let operations = [
@@ -276,12 +276,25 @@ fn of_texts() -> Seeds {
         ("csv-quoted", in_csv, "\u{feff}\n \"1\" , \"2\",\t3 \r\n4,5,6".into()),
         ("csv-fields", in_csv, "1,2,3\n1,2\n".into()),
         ("csv-long", in_csv, format!("1,2,3\n{long}")),
+        ("csv-endless", in_csv, format!("1,2,3\n{endless}\n")),
+        ("csv-plus", in_csv, "1,2,3\n4,5,+6\n".into()),
+        ("csv-minus", in_csv, "-1,2,3\n".into()),
+        ("csv-too-large", in_csv, "1,2,18446744073709551616\n".into()),
+        ("csv-short-id", in_csv, "123456789012345678901,2,3\n".into()),
+        ("csv-quote", in_csv, "1,2,\"3\n".into()),
         ("csv-no-text", in_csv, "1,2,3\n1,2,\0\n".into()),
         ("json", in_json, json.clone()),
         ("json-escaped", in_json, json.replace("token", "\\u0074oken")),
         ("json-twice", in_json, json.replace("block", "token")),
+        ("json-fraction", in_json, json.replace('3', "3.0")),
+        ("json-zeros", in_json, json.replace(":3", ":03")),
+        ("json-minus", in_json, json.replace(":3", ":-0")),
+        ("json-more", in_json, json.replace('}', ",\"more\":4}")),
+        ("json-behind", in_json, json.replace('}', "} 5")),
         ("json-array", in_json, "[1,2,3]\n".into()),
         ("operations", in_operations, operations.clone()),
+        ("operations-of-another-kind", in_operations, operations.replace("put", "PUT")),
+        ("operations-with-more", in_operations, operations.replace("t\"}", "t\",\"time\":1}")),
         ("operations-null", in_operations, operations.replace('7', "null")),
         ("raw-cut", in_raw, "r".repeat(2 * 72 + 5)),
     ]
