@@ -382,7 +382,9 @@ fn tokens_out_of_order_with_right_checksums_are_damage_to_whoever_passes_them() 
             for path in sample.files() {
                 fs::remove_file(path).unwrap();
             }
-            files.iter().for_each(|(bytes, path)| fs::write(path, bytes).unwrap());
+            for (bytes, path) in &files {
+                fs::write(path, bytes).unwrap();
+            }
         }
     }
     println!("{expired} expiries failed, {compacted} compactions, {refused} were not opened");
