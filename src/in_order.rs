@@ -38,8 +38,9 @@ pub(crate) fn for_each_in_order<I: Sync, T: Default + Send>(
     make: &(dyn Fn(&I, &mut T) -> Result<()> + Sync),
     consume: &mut dyn FnMut(&mut T) -> Result<()>,
 ) -> Result<()> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let makers = cores.min(MAKERS_MAX).min(inputs.len());
+    // How many cores there are is looked up in files each time.
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let makers = if inputs.len() > 1 { cores().min(MAKERS_MAX).min(inputs.len()) } else { 1 };
     if makers <= 1 {
         // Not worth another thread.
         places.resize_with(places.len().max(1), T::default);
