@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use ringstore::testing::sim::SimDisk;
 use ringstore::{BlockTime, Damage, Error, Options, Record, Store, TokenId, Verification};
 
-use crate::parts::{Class, Parts, section, sections, u32_at};
+use crate::parts::{Class, Kind, Parts, section, sections, u32_at};
 use crate::questions::{Judge, Questions};
 use crate::sample::{Files, Sample, layered, options, two_logs};
 use crate::threads::for_each;
@@ -52,7 +52,7 @@ impl Outcomes {
 }
 
 /// By what the file is, and the part that the bit is in.
-type Table = BTreeMap<(&'static str, &'static str, Class), Outcomes>;
+type Table = BTreeMap<(Kind, &'static str, Class), Outcomes>;
 
 fn options_with(verification: Verification) -> Options {
     options().verification(verification)
@@ -70,8 +70,8 @@ struct Flips<'a> {
 
 impl<'a> Flips<'a> {
     fn new(sample: &'a Sample, asks_all: bool) -> Self {
-        let segments = sample.files.iter().filter(|(name, _)| name.ends_with(".seg"));
-        let records = segments.flat_map(|(_, bytes)| records(bytes));
+        let segments = sample.names(Kind::Segment).into_iter();
+        let records = segments.flat_map(|name| records(&sample.files[name]));
         let questions = Questions::new(&sample.oracle, records.map(|record| record.token));
         Self { sample, questions, parts: sample.parts(), asks_all }
     }
@@ -96,12 +96,7 @@ impl<'a> Flips<'a> {
     fn flip_byte(&self, table: &mut Table, name: &str, at: usize) {
         let disk = SimDisk::with_files(self.sample.files.clone());
         let (_, part, class) = self.parts[name].of(at);
-        let kind = match name.rsplit_once('.') {
-            Some((_, "seg")) => "segment",
-            Some((_, "log")) => "log",
-            _ => "manifest",
-        };
-        let outcomes = table.entry((kind, part, *class)).or_default();
+        let outcomes = table.entry((Kind::of(name), part, *class)).or_default();
         let turns = match class {
             Class::Opening | Class::Checked => 8,
             Class::Between | Class::Unused => 64,
@@ -122,7 +117,7 @@ impl<'a> Flips<'a> {
             }
             assert_eq!(disk.operations(), operations, "who only reads leaves no trace");
             if is_turn(3) {
-                self.write(disk.files(), case("written"));
+                self.write(&disk.files(), case("written"));
             }
             disk.corrupt(name, at, 1 << bit);
         }
@@ -205,7 +200,7 @@ impl<'a> Flips<'a> {
 
     /// Opens the store for writing, asks, writes, and opens it again. What was acknowledged
     /// is there, or nobody can open it.
-    fn write(&self, files: Files, case: Case<'_>) {
+    fn write(&self, files: &Files, case: Case<'_>) {
         let class = self.parts[case.name].of(case.at).2;
         let disk = SimDisk::with_files(files.clone());
         let token = self.token_near(case);
@@ -215,7 +210,7 @@ impl<'a> Flips<'a> {
             Err(error) => {
                 assert!(self.is_named(case, &error), "{case:?}: {error}");
                 assert_ne!(class, Class::Between);
-                assert!(disk.files() == files, "{case:?}: changed, though refused");
+                assert!(disk.files() == *files, "{case:?}: changed, though refused");
                 return;
             }
         };
@@ -230,7 +225,7 @@ impl<'a> Flips<'a> {
         let before = self.sample.oracle.get(&token);
         let put = store.put(&token, value);
         let written = if put.is_ok() { Some(value) } else { before };
-        judge.answer(put.map(|_| ()), &());
+        judge.answer(put.map(drop), &());
         judge.answer(store.snapshot().get(&token), &written);
         judge.answer(store.close(), &());
         match disk.open_store(&options()) {
@@ -251,7 +246,7 @@ impl<'a> Flips<'a> {
         let frames: Vec<_> = self.parts[case.name].iter().collect();
         let last = frames.iter().rposition(|it| it.1 == "log frame").unwrap();
         let mark = frames.iter().find(|it| it.1 == "mark");
-        let is_newest = self.sample.names(".log").last() == Some(&case.name);
+        let is_newest = self.sample.names(Kind::Log).last() == Some(&case.name);
         let end = match mark {
             Some(mark) if !mark.0.contains(&case.at) => mark.0.end,
             _ => frames[last].0.end,
@@ -266,7 +261,7 @@ impl<'a> Flips<'a> {
     fn token_near(&self, case: Case<'_>) -> TokenId {
         let bytes = &self.sample.files[case.name];
         let (_, part, class) = self.parts[case.name].of(case.at);
-        let is_of_records = case.name.ends_with(".seg") && *class == Class::Checked;
+        let is_of_records = Kind::of(case.name) == Kind::Segment && *class == Class::Checked;
         if !is_of_records {
             return *self.questions.token(case.at);
         }
@@ -301,13 +296,12 @@ fn records(segment: &[u8]) -> Vec<Record> {
 
 /// Prints what became of flips, and asserts what is the same in each run.
 fn judge(table: &Table, sample: &Sample, is_tried: impl Fn(&str) -> bool) -> Outcomes {
-    println!("{:>10} {:>26}  bits, refused, found, unused; noticed of asked; answers, errors", "", "");
+    println!("bits, refused, found, unused; noticed of asked; answers, errors");
     let mut sum = Outcomes::default();
     for ((kind, part, class), it) in table {
         let Outcomes { bits, refused, found, unused, noticed, asked, right, errors } = it;
-        let class = format!("{class:?}").to_lowercase();
         println!(
-            "{kind:>10} {part:>26} {class}: {bits}, {refused}, {found}, {unused}; \
+            "{kind:?}, {part}, {class:?}: {bits}, {refused}, {found}, {unused}; \
              {noticed} of {asked}; {right}, {errors}"
         );
         sum.add(it);
@@ -349,7 +343,7 @@ fn flip_all(asks_all: bool) {
     assert_eq!(counts, (1_194_784, 409_896, 730_880, 54_008));
     assert!(sum.right > 50_000_000 && sum.errors > 5_000_000, "{sum:?}");
     // Whatever is asked, all records are read, and no postings but those of the base.
-    let of = |part| table[&("segment", part, Class::Checked)];
+    let of = |part| table[&(Kind::Segment, part, Class::Checked)];
     let (records, postings) = (of("records"), of("suffix postings"));
     assert_eq!(records.noticed, records.asked);
     assert!(postings.noticed > 0 && postings.noticed < postings.asked);
@@ -369,10 +363,10 @@ fn everything_is_asked_of_every_bit_of_a_closed_store() {
 #[test]
 fn every_bit_of_two_logs() {
     let sample = two_logs();
-    assert_eq!(sample.names(".log").len(), 2);
+    assert_eq!(sample.names(Kind::Log).len(), 2);
     let flips = Flips::new(&sample, false);
     assert_whole(&flips);
-    let is_tried = |name: &str| !name.ends_with(".seg");
+    let is_tried = |name: &str| Kind::of(name) != Kind::Segment;
     let sum = judge(&flips.run(is_tried), &sample, is_tried);
     let counts = (sum.bits, sum.refused, sum.found, sum.unused);
     assert_eq!(counts, (141_408, 66_624, 0, 74_784));

@@ -3,7 +3,8 @@
 use ringstore::testing::sim::SimDisk;
 use ringstore::{Damage, Error, Result, Store, Verification};
 
-use crate::sample::{Sample, layered, options};
+use crate::parts::Kind;
+use crate::sample::{layered, options};
 use crate::threads::for_each;
 
 /// Cuts of a file that one disk is used for, the longest first.
@@ -19,13 +20,15 @@ fn assert_refused(disk: &SimDisk, name: &str, len: usize) {
         disk.open_store(&options()),
     ];
     for opened in opened {
-        let Err(Error::Damaged(damage)) = opened else { panic!("{len} bytes of {name}: {opened:?}") };
+        let Err(Error::Damaged(damage)) = opened else {
+            panic!("{len} bytes of {name}: {opened:?}")
+        };
         let Damage { path, part, offset, .. } = *damage;
-        assert!(path.ends_with(name), "{len} bytes of {name}: {path:?}");
-        let expected = match name.rsplit_once('.') {
-            Some((_, "seg")) => "segment length",
-            Some((_, "log")) => "log",
-            _ => "manifest",
+        assert!(path.ends_with(name), "{len} bytes of {name}: {}", path.display());
+        let expected = match Kind::of(name) {
+            Kind::Segment => "segment length",
+            Kind::Log => "log",
+            Kind::Manifest => "manifest",
         };
         assert_eq!(part, expected, "{len} bytes of {name}");
         // Of the manifest, where its checksum would be.
@@ -34,16 +37,13 @@ fn assert_refused(disk: &SimDisk, name: &str, len: usize) {
     }
 }
 
-fn names(sample: &Sample) -> impl Iterator<Item = &str> {
-    sample.files.keys().map(String::as_str).filter(|name| *name != "LOCK")
-}
-
 /// Believing a manifest whose checksum is wrong, and a log that is shorter than the manifest
 /// says, were tried, and made this fail.
 #[test]
 fn every_length_that_a_file_can_be_cut_to() {
     let sample = layered(3);
-    let cuts: Vec<_> = names(&sample)
+    let cuts: Vec<_> = sample
+        .all_names()
         .flat_map(|name| {
             let len = sample.files[name].len();
             (0..len).step_by(CUTS).map(move |start| (name, start..len.min(start + CUTS)))
@@ -69,10 +69,11 @@ fn every_length_that_a_file_can_be_cut_to() {
 fn files_that_are_longer() {
     let sample = layered(3);
     let mut count = 0;
-    for name in names(&sample) {
+    for name in sample.all_names() {
         let bytes = &sample.files[name];
         let zeros = [1, 2, 511, 512, 4_095, 4_096, 4_097, 1 << 20].map(|len| vec![0; len]);
-        let others = [vec![1], vec![0xff; 4_096], bytes.clone(), bytes[bytes.len() - 64..].to_vec()];
+        let others =
+            [vec![1], vec![0xff; 4_096], bytes.clone(), bytes[bytes.len() - 64..].to_vec()];
         for more in zeros.iter().chain(&others) {
             let longer = [&bytes[..], more].concat();
             let len = longer.len();

@@ -23,6 +23,24 @@ const SECTIONS: [&str; 7] = [
     "checksums of checksums",
 ];
 
+/// What a file is, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Kind {
+    Log,
+    Manifest,
+    Segment,
+}
+
+impl Kind {
+    pub(crate) fn of(name: &str) -> Self {
+        match name.rsplit_once('.') {
+            Some((_, "seg")) => Self::Segment,
+            Some((_, "log")) => Self::Log,
+            _ => Self::Manifest,
+        }
+    }
+}
+
 /// Who sees that a byte is another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Class {
@@ -51,7 +69,9 @@ pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// A section of a segment: its name, where it lies, and bytes a chunk.
-pub(crate) fn sections(segment: &[u8]) -> impl Iterator<Item = (&'static str, Range<usize>, usize)> {
+pub(crate) fn sections(
+    segment: &[u8],
+) -> impl Iterator<Item = (&'static str, Range<usize>, usize)> {
     SECTIONS.into_iter().zip((168..).step_by(24)).map(|(name, at)| {
         let [start, len, chunk_len] = [0, 8, 16].map(|it| u64_at(segment, at + it) as usize);
         (name, start..start + len, chunk_len)
@@ -78,10 +98,10 @@ pub(crate) fn frames(log: &[u8]) -> Vec<Range<usize>> {
 
 impl Parts {
     pub(crate) fn read(name: &str, bytes: &[u8]) -> Self {
-        let parts = match name.rsplit_once('.') {
-            Some((_, "seg")) => segment(bytes),
-            Some((_, "log")) => log(bytes),
-            _ => vec![(0..bytes.len(), "manifest", Class::Opening)],
+        let parts = match Kind::of(name) {
+            Kind::Segment => segment(bytes),
+            Kind::Log => log(bytes),
+            Kind::Manifest => vec![(0..bytes.len(), "manifest", Class::Opening)],
         };
         let mut end = 0;
         for part in &parts {

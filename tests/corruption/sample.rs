@@ -7,7 +7,7 @@ use ringstore::testing::oracle::Oracle;
 use ringstore::testing::sim::{Fault, SimDisk};
 use ringstore::{Batch, BlockTime, LoadOptions, Options, Record, Stat, Store, TokenId};
 
-use crate::parts::{Class, Parts};
+use crate::parts::{Class, Kind, Parts};
 
 /// Files by their names.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
@@ -98,8 +98,8 @@ impl Making {
     /// Whether commits fill the log, so that there is not even room for a mark.
     fn is_log_full(&self) -> bool {
         let files = self.disk.files();
-        let log = files.iter().rfind(|(name, _)| name.ends_with(".log")).unwrap().1;
-        let parts = Parts::read(".log", log);
+        let (name, log) = files.iter().rfind(|(name, _)| Kind::of(name) == Kind::Log).unwrap();
+        let parts = Parts::read(name, log);
         parts.iter().all(|part| part.1 != "mark" && part.1 != "behind the mark")
     }
 
@@ -161,9 +161,14 @@ impl Sample {
         self.files.values().map(Vec::len).sum()
     }
 
-    /// Names of files with this ending, oldest first.
-    pub(crate) fn names(&self, ending: &str) -> Vec<&str> {
-        self.files.keys().map(String::as_str).filter(|name| name.ends_with(ending)).collect()
+    /// All files but the one that is locked, which is empty.
+    pub(crate) fn all_names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str).filter(|name| *name != "LOCK")
+    }
+
+    /// Files of a kind, oldest first.
+    pub(crate) fn names(&self, kind: Kind) -> Vec<&str> {
+        self.all_names().filter(|name| Kind::of(name) == kind).collect()
     }
 
     pub(crate) fn parts(&self) -> BTreeMap<&str, Parts> {

@@ -12,7 +12,8 @@ use ringstore::testing::oracle::Oracle;
 use ringstore::testing::sim::SimDisk;
 use ringstore::{Error, Result, Store};
 
-use crate::sample::{Files, Sample, layered, options};
+use crate::parts::Kind;
+use crate::sample::{Files, layered, options};
 
 /// What opening a store comes to, for readers and writers alike: what it holds, or which file
 /// is damaged.
@@ -37,13 +38,11 @@ fn opened(files: &Files) -> Result<Oracle, String> {
     let written = read(disk.open_store(&options()));
     assert_eq!(seen, written, "readers and writers see the same");
     if written.is_err() {
-        assert!(disk.files().iter().all(|file| file.0 == "LOCK" || files.get(file.0) == Some(file.1)));
+        assert!(
+            disk.files().iter().all(|file| file.0 == "LOCK" || files.get(file.0) == Some(file.1))
+        );
     }
     seen
-}
-
-fn names(sample: &Sample) -> Vec<&str> {
-    sample.files.keys().map(String::as_str).filter(|name| *name != "LOCK").collect()
 }
 
 fn refused(files: &Files) -> String {
@@ -55,7 +54,7 @@ fn refused(files: &Files) -> String {
 #[test]
 fn segments_that_are_exchanged() {
     let sample = layered(3);
-    let segments = sample.names(".seg");
+    let segments = sample.names(Kind::Segment);
     let (mut pairs, mut of_equal_length) = (0, 0);
     for (index, one) in segments.iter().enumerate() {
         for other in &segments[..index] {
@@ -73,8 +72,8 @@ fn segments_that_are_exchanged() {
 #[test]
 fn every_file_in_the_place_of_every_other() {
     let sample = layered(3);
-    for one in names(&sample) {
-        for other in names(&sample).into_iter().filter(|other| *other != one) {
+    for one in sample.all_names() {
+        for other in sample.all_names().filter(|other| *other != one) {
             let files = sample.with(one, sample.files[other].clone());
             assert_eq!(refused(&files), one, "{other} in its place");
         }
@@ -86,8 +85,8 @@ fn every_file_in_the_place_of_every_other() {
 #[test]
 fn files_of_another_store() {
     let (ours, theirs) = (layered(3), layered(3));
-    let names = names(&ours);
-    assert_eq!(names, self::names(&theirs));
+    let names: Vec<_> = ours.all_names().collect();
+    assert!(theirs.all_names().eq(names.iter().copied()));
     let mut mixtures = 0;
     for mixture in 1..(1 << names.len()) - 1 {
         let is_theirs = |index: usize| mixture >> index & 1 == 1;
@@ -104,7 +103,9 @@ fn files_of_another_store() {
     println!("{mixtures} mixtures of two stores refused");
     assert_eq!(mixtures, 62);
     // Beside all of ours, under a name that is free.
-    for (name, free) in [(theirs.names(".seg")[0], "seg"), (theirs.names(".log")[0], "log")] {
+    for (name, free) in
+        [(theirs.names(Kind::Segment)[0], "seg"), (theirs.names(Kind::Log)[0], "log")]
+    {
         let free = format!("00000000000000ff.{free}");
         assert_eq!(refused(&ours.with(&free, theirs.files[name].clone())), "MANIFEST");
     }
@@ -113,12 +114,14 @@ fn files_of_another_store() {
 #[test]
 fn files_that_are_missing_or_have_another_name() {
     let sample = layered(3);
-    for name in names(&sample) {
+    for name in sample.all_names() {
         let mut files = sample.files.clone();
         let bytes = files.remove(name).unwrap();
         assert_eq!(refused(&files), name);
         let ending = name.rsplit_once('.').map_or("seg", |it| it.1);
-        for other in [format!("00000000000000ff.{ending}"), format!("{name}.tmp"), name.to_lowercase() + "_"] {
+        for other in
+            [format!("00000000000000ff.{ending}"), format!("{name}.tmp"), name.to_lowercase() + "_"]
+        {
             let mut files = files.clone();
             files.insert(other.clone(), bytes.clone());
             assert_eq!(refused(&files), name, "{other}");
@@ -158,7 +161,7 @@ fn files_of_another_time() {
                 Ok(found) => {
                     assert!(found == *oracle, "moment {moment}, mixture {mixture:b}");
                     let left = files.iter().filter(|(name, bytes)| then.get(*name) != Some(bytes));
-                    let is_segment = |name: &String| name.ends_with(".seg");
+                    let is_segment = |name: &String| Kind::of(name) == Kind::Segment;
                     assert!(left.map(|it| it.0).all(is_segment), "moment {moment}: {mixture:b}");
                     if is_all { "as it was, all of it" } else { "as it was, but for segments" }
                 }

@@ -6,6 +6,18 @@ use std::thread;
 /// Cases that a thread takes at a time.
 const CASES: usize = 16;
 
+/// Leaves no cases to the others where one has failed.
+struct Rest<'a> {
+    next: &'a AtomicUsize,
+    end: usize,
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.next.store(self.end, Ordering::Relaxed);
+    }
+}
+
 /// Runs something so that what the library would do in parallel is done by this thread, so
 /// that no case waits for another, and all that is allocated is counted.
 pub(crate) fn alone<T: Send>(run: impl FnOnce() -> T + Send) -> T {
@@ -20,6 +32,7 @@ pub(crate) fn for_each<T: Default + Send>(
 ) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let run = || {
+        let _rest = Rest { next: &next, end };
         let mut result = T::default();
         loop {
             let start = next.fetch_add(CASES, Ordering::Relaxed);
