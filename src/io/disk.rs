@@ -81,7 +81,13 @@ impl Disk for RealDisk {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let name = |entry: io::Result<std::fs::DirEntry>| Ok(lossy(&entry?.file_name()));
-        std::fs::read_dir(&self.path)?.map(name).collect()
+        loop {
+            // Opening a directory is the one thing that the standard library does not do again.
+            match std::fs::read_dir(&self.path).and_then(|entries| entries.map(name).collect()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                listed => return listed,
+            }
+        }
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

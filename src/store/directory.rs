@@ -53,22 +53,31 @@ pub(super) fn create_directory(path: &Path) -> Result<Created> {
             std::fs::create_dir(path).map_err(Error::io("create", path))?;
             above
         }
-        Err(_) if path.is_dir() => return Ok(Created::default()),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            let found = "not a directory".into();
-            return Err(Error::AlreadyExists { path: path.to_path_buf(), found });
-        }
-        Err(error) => return Err(Error::io("create", path)(error)),
+        Err(error) => match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Ok(Created::default()),
+            _ if !is_taken(&error) => return Err(Error::io("create", path)(error)),
+            // That it cannot be looked at does not say what is there.
+            Err(error) if !leads_nowhere(&error) => return Err(Error::io("look at", path)(error)),
+            _ => {
+                let found = "not a directory".into();
+                return Err(Error::AlreadyExists { path: path.to_path_buf(), found });
+            }
+        },
     };
     created.paths.push(path.to_path_buf());
     let parent = parent_of(path);
     RealDisk::new(parent).sync_directory().map_err(Error::io("sync", parent))?;
     Ok(created)
+}
+
+/// Whether a directory cannot be made because something else has its place.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory)
+}
+
+/// Whether there is nothing at a path, or cannot be anything.
+fn leads_nowhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn parent_of(path: &Path) -> &Path {
