@@ -114,39 +114,76 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn spawn(test: &str, store: &Path) -> Self {
-        let mut process = command(test, store).spawn().unwrap();
+        Self::start(&mut command(test, store))
+    }
+
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut process = command.spawn().unwrap();
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stderr.take().unwrap());
         Self { process, input, output }
     }
 
-    /// Answers one question, once there is news; what it said, if that was something else.
-    /// What it read must not be farther than the writer is, nor less far than it was told
-    /// before.
-    pub(crate) fn answer(&mut self, progress: &Progress, told: &mut u64) -> Option<String> {
+    /// How many commits were in what it read, as it says when it asks; or what it said in
+    /// the end.
+    pub(crate) fn hear(&mut self) -> Result<u64, String> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         if let Some(figures) = line.strip_prefix("done ") {
-            return Some(figures.trim().to_string());
+            return Err(figures.trim().to_string());
         }
-        let Ok(found) = line.trim().parse::<u64>() else {
+        Ok(line.trim().parse().unwrap_or_else(|_| {
             self.output.read_to_string(&mut line).unwrap();
             panic!("the reader said: {line}");
+        }))
+    }
+
+    /// Says how many commits are acknowledged.
+    pub(crate) fn tell(&mut self, commits: u64) {
+        writeln!(self.input, "{commits}").unwrap();
+    }
+
+    /// Answers one question, once there is news; what it said, if that was something else.
+    pub(crate) fn answer(&mut self, progress: &Progress, told: &mut u64) -> Option<String> {
+        self.answer_with(progress, told, |told| progress.more_than(told))
+    }
+
+    /// Answers one question with a number of acknowledged commits, given the one before; what
+    /// it said, if that was something else. What it read must not be farther than the writer
+    /// is, nor less far than it was told before.
+    fn answer_with(
+        &mut self,
+        progress: &Progress,
+        told: &mut u64,
+        next: impl Fn(u64) -> u64,
+    ) -> Option<String> {
+        let found = match self.hear() {
+            Ok(found) => found,
+            Err(figures) => return Some(figures),
         };
         let begun = progress.begun();
         assert!(found <= begun, "{found} commits were read, {begun} begun");
         assert!(found >= *told, "{found} commits were read, {told} acknowledged before");
-        *told = progress.more_than(*told);
-        writeln!(self.input, "{told}").unwrap();
+        *told = next(*told);
+        self.tell(*told);
         None
     }
 
-    /// Answers all questions; what it said in the end.
-    pub(crate) fn run(mut self, progress: &Progress) -> String {
+    /// Answers all questions, each when there is news; what it said in the end.
+    pub(crate) fn run(self, progress: &Progress) -> String {
+        self.run_with(progress, |told| progress.more_than(told))
+    }
+
+    /// Answers all questions at once; what it said in the end.
+    pub(crate) fn run_without_pause(self, progress: &Progress) -> String {
+        self.run_with(progress, |_| progress.acknowledged())
+    }
+
+    fn run_with(mut self, progress: &Progress, next: impl Fn(u64) -> u64) -> String {
         // The first thing that it says is that it has read nothing.
         let mut told = 0;
         let figures = loop {
-            if let Some(figures) = self.answer(progress, &mut told) {
+            if let Some(figures) = self.answer_with(progress, &mut told, &next) {
                 break figures;
             }
         };

@@ -11,7 +11,7 @@ use ringstore::testing::random::Random;
 use ringstore::{Durability, Options, Store, TokenId, Verification};
 
 use crate::published::system::{
-    Progress, Reader, ask_parent, count, directory, names, store_to_read, tell_parent,
+    Progress, Reader, ask_parent, command, count, directory, names, store_to_read, tell_parent,
 };
 use crate::published::{Follower, batch, create, tokens};
 
@@ -19,6 +19,15 @@ const TOKENS: usize = 600;
 
 /// Of each of two threads and two processes, and as many refreshes.
 const OPENS: u64 = 2_600;
+
+/// In the long mode, of all together.
+const OPENS_LONG: u64 = 1_000_000;
+
+/// Tells a process that reads how often it is to open the store.
+const OPENS_WANTED: &str = "RINGSTORE_READER_TEST_OPENS";
+
+/// Says how far the long mode is after so many opens of one reader.
+const OPENS_REPORTED: u64 = 25_000;
 
 const KILLS: u64 = 60;
 
@@ -89,6 +98,26 @@ fn read(path: &Path, seed: u64, ask: &mut dyn FnMut(u64) -> u64) -> u64 {
     changed
 }
 
+/// Opens so often, and counts the opens that saw more than the one before.
+fn read_anew(path: &Path, seed: u64, opens: u64, ask: &mut dyn FnMut(u64) -> u64) -> u64 {
+    let mut follower = Follower::new(&tokens(TOKENS), seed);
+    let mut changed = 0;
+    for round in 0..opens {
+        let (least, before) = (ask(follower.model.commits), follower.model.commits);
+        open(path, &mut follower, least, round);
+        changed += u64::from(follower.model.commits > before);
+    }
+    changed
+}
+
+/// The processes that open a store without pause; of no use by itself.
+#[test]
+fn opener() {
+    let (Some(path), Ok(opens)) = (store_to_read(), std::env::var(OPENS_WANTED)) else { return };
+    let (seed, opens) = (u64::from(std::process::id()), opens.parse().unwrap());
+    tell_parent(&read_anew(&path, seed, opens, &mut ask_parent).to_string());
+}
+
 /// The processes that read; of no use by itself.
 #[test]
 fn reader() {
@@ -142,6 +171,50 @@ fn ten_thousand_opens_and_refreshes_of_a_store_that_is_flushed() {
     // Or nothing was ever in the way.
     assert!(stat.flushes >= 1_000, "{} flushes", stat.flushes);
     assert!(changed >= 3 * OPENS, "{changed} refreshes");
+    assert_no_traces(&store);
+}
+
+/// `RINGSTORE_READER_TEST_OPENS` asks for another number of opens than a million.
+#[test]
+#[ignore = "a million opens: cargo test --release --test readers -- --ignored --nocapture a_million"]
+fn a_million_opens_of_a_store_that_is_flushed_and_compacted_without_pause() {
+    let opens = std::env::var(OPENS_WANTED).map_or(OPENS_LONG, |opens| opens.parse().unwrap());
+    let directory = directory();
+    let path = directory.path().join("tokens");
+    let (tokens, progress) = (tokens(TOKENS), Progress::default());
+    let store = create(&path, &options(), &tokens);
+    let (number, changed) = thread::scope(|scope| {
+        let (path, progress) = (&path, &progress);
+        let readings: Vec<_> = (0..4).map(|_| progress.reader()).collect();
+        let readers = readings.into_iter().zip(0..4).map(|(reading, seed)| {
+            scope.spawn(move || {
+                let _reading = reading;
+                if seed % 2 == 0 {
+                    let mut asked = 0;
+                    return read_anew(path, seed, opens / 4, &mut |_| {
+                        if asked % OPENS_REPORTED == 0 {
+                            println!("thread {seed} opened the store {asked} times");
+                        }
+                        asked += 1;
+                        progress.acknowledged()
+                    });
+                }
+                let mut command = command("opens::opener", path);
+                command.env(OPENS_WANTED, (opens / 4).to_string());
+                Reader::start(&mut command).run_without_pause(progress).parse().unwrap()
+            })
+        });
+        let readers: Vec<ScopedJoinHandle<'_, u64>> = readers.collect();
+        let number = write(&store, &tokens, progress);
+        (number, readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>())
+    });
+    let stat = store.stat();
+    let (flushes, compactions) = (stat.flushes, stat.compactions);
+    println!("{opens} opens, {changed} saw something new");
+    println!("{number} commits, {flushes} flushes, {compactions} compactions");
+    // Or nothing was ever in the way.
+    assert!(flushes >= opens / 100 && compactions >= opens / 1_000, "{flushes} {compactions}");
+    assert!(changed >= opens / 4, "{changed} opens");
     assert_no_traces(&store);
 }
 
