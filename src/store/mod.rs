@@ -185,7 +185,8 @@ impl Store {
     pub(crate) fn create_on(disk: impl Disk + 'static, options: &Options) -> Result<Self> {
         let disk: Arc<dyn Disk> = Arc::new(disk);
         refuse_occupied(disk.as_ref())?;
-        let lock = lock(disk.as_ref())?;
+        // Held until what failed is removed.
+        let lock: Arc<dyn Send + Sync> = lock(disk.as_ref())?.into();
         // Somebody may have been faster.
         refuse_occupied(disk.as_ref())?;
         let contents = ManifestContents {
@@ -195,7 +196,11 @@ impl Store {
             layers: Vec::new(),
             logs: Vec::new(),
         };
-        if let Err(error) = manifest::replace(disk.as_ref(), &contents) {
+        let created = manifest::replace(disk.as_ref(), &contents).and_then(|()| {
+            let lock = Box::new(Arc::clone(&lock));
+            Self::open_locked(Arc::clone(&disk), options, contents, lock)
+        });
+        if created.is_err() {
             // Leaves what was found, as far as that works. A manifest that stays keeps what
             // says that it may not be durable. Whoever waits for this lock opens it anew.
             let is_gone = match disk.unlink(MANIFEST) {
@@ -207,9 +212,8 @@ impl Store {
                     let _ = disk.unlink(name);
                 }
             }
-            return Err(error);
         }
-        Self::open_locked(disk, options, contents, lock)
+        created
     }
 
     /// Opens a store for reading and writing.

@@ -365,6 +365,9 @@ fn inside() {
     println!("all operations done");
 }
 
+/// A writer that was of no more use after a log had no room, a log without room of its own from
+/// the beginning, and a checkpoint that left its files when it failed were tried, and each made
+/// this test fail.
 #[test]
 fn what_has_no_room_changes_nothing_and_is_done_when_there_is() {
     let Some(mut command) = mounting() else { return };

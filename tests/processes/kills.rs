@@ -276,6 +276,9 @@ fn kill_and_look(kills: u64, readers: u64) -> Counts {
     counts
 }
 
+/// A buffered commit that was acknowledged before it was written, and a reader that took a file
+/// which was gone for damage, without looking for another manifest, were tried, and each made
+/// this test fail.
 #[test]
 fn killed_at_any_time() {
     let counts = kill_and_look(200, 1);

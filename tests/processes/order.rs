@@ -138,7 +138,8 @@ impl Watched {
     }
 }
 
-/// Each of these was tried, and made this test fail: TRIED.
+/// Leaving out the sync of a commit, of a segment, of a manifest, or of the directory was tried,
+/// each by itself, and made this test fail.
 #[test]
 fn what_is_reported_or_named_is_durable() {
     if !can_trace() {

@@ -53,6 +53,12 @@ fn failure(what: &str, error: &Error) -> Failure {
     }
 }
 
+/// Something is left of what failed before, because that could not be removed either.
+fn left_over(path: &Path, error: &Error) -> Error {
+    let source = std::io::Error::other(error.to_string());
+    Error::Io { operation: "make", path: path.into(), source }
+}
+
 /// Tries something twice; nothing if it fails again.
 fn twice<T>(what: &str, mut attempt: impl FnMut() -> Result<T>) -> Option<T> {
     for _ in 0..2 {
@@ -72,9 +78,14 @@ struct Run {
 }
 
 impl Run {
-    /// Creates a store, or opens what may have been created.
+    /// Creates a store, and once more if that failed: nothing is left of it then, unless it
+    /// could not be removed.
     fn begin(path: PathBuf) -> Option<Self> {
-        let store = twice("create", || Store::open_or_create(&path, &options()))?;
+        let create = || match Store::create(&path, &options()) {
+            Err(error @ Error::AlreadyExists { .. }) => Err(left_over(&path, &error)),
+            created => created,
+        };
+        let store = twice("create", create)?;
         let run = Self { path, store, done: 0 };
         run.compare(0);
         say(format_args!("created"));
@@ -153,13 +164,9 @@ impl Run {
         let (copy, done) = (copy_of(&self.path), self.done);
         let run = self.attempt("checkpoint", |store| {
             match store.checkpoint(&copy, &unwatched) {
-                // One whose last step failed may be there nevertheless. If it is not, what is
-                // left of it could not be removed.
+                // One whose last step failed may be there nevertheless.
                 Err(Error::AlreadyExists { .. }) if copy.join("MANIFEST").exists() => Ok(()),
-                Err(Error::AlreadyExists { path, found }) => {
-                    let source = std::io::Error::other(found);
-                    Err(Error::Io { operation: "make", path, source })
-                }
+                Err(error @ Error::AlreadyExists { .. }) => Err(left_over(&copy, &error)),
                 made => made.map(drop),
             }
         })?;

@@ -3,6 +3,8 @@
 //! Where they are missing such a test cannot be run, says so, and passes: unless it is told
 //! that they have to be there, as the gate does.
 
+#![allow(dead_code, reason = "each test that shares this needs another part of it")]
+
 use std::process::{Command, Stdio};
 
 /// Whether a command succeeds, without a word.
@@ -13,7 +15,7 @@ fn succeeds(command: &mut Command) -> bool {
 
 /// Whether something can be used; if not, says so, or fails where an environment variable says
 /// that it has to be there.
-fn can_use(is_there: bool, what: &str, variable: &str) -> bool {
+pub(crate) fn can_use(is_there: bool, what: &str, variable: &str) -> bool {
     if !is_there {
         let is_required = std::env::var_os(variable).is_some_and(|value| value == "required");
         assert!(!is_required, "{variable}=required, but {what}");

@@ -262,6 +262,9 @@ fn strike_each(stride: usize) -> Counts {
     counts
 }
 
+/// A sync of a log whose error was ignored, room for a log that was not asked for again after a
+/// signal, a listing that was not either, and a directory that was said to be none as it could
+/// not be looked at were tried, and each made this test fail.
 #[test]
 fn some_calls_fail_or_are_the_last() {
     if can_trace() {

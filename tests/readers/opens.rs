@@ -175,6 +175,9 @@ fn ten_thousand_opens_and_refreshes_of_a_store_that_is_flushed() {
 }
 
 /// `RINGSTORE_READER_TEST_OPENS` asks for another number of opens than a million.
+///
+/// A reader that took a file which was gone for damage, without looking for another manifest,
+/// was tried, and failed within a few opens.
 #[test]
 #[ignore = "a million opens: cargo test --release --test readers -- --ignored --nocapture a_million"]
 fn a_million_opens_of_a_store_that_is_flushed_and_compacted_without_pause() {

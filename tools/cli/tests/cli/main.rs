@@ -5,6 +5,7 @@ mod bad_input;
 mod demo;
 mod every_command;
 mod exit_codes;
+mod failures;
 mod generate;
 mod interrupts;
 mod large_loads;
@@ -12,5 +13,7 @@ mod place;
 mod round_trips;
 mod salvages;
 mod signatures;
+#[path = "../../../../tests/processes/tools.rs"]
+mod tools;
 mod upkeep;
 mod writes;

@@ -11,6 +11,8 @@ use std::time::SystemTime;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::tools::can_use;
+
 /// A directory to run in, removed at the end.
 pub(crate) struct Place {
     directory: TempDir,
@@ -207,13 +209,14 @@ pub(crate) fn other_file_system(place: &Place) -> Option<TempDir> {
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None` where this user may not mount one.
+    /// `None` where this user may not mount one, if that is not required.
     pub(crate) fn mount(path: PathBuf, megabytes: u64) -> Option<Self> {
         std::fs::create_dir(&path).unwrap();
         let size = format!("size={megabytes}m");
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).output();
-        mount.is_ok_and(|output| output.status.success()).then_some(Self(path))
+        let is_mounted = mount.is_ok_and(|output| output.status.success());
+        can_use(is_mounted, "this user may not mount a tmpfs", "CI_MOUNT").then_some(Self(path))
     }
 
     /// Changes an option, such as `ro` or `size=4m`.
