@@ -17,7 +17,7 @@ const RECORDS: usize = 40;
 
 /// The ways in which a call may fail: without effect, with some, or having done all that it
 /// was to do.
-pub(super) const ERRORS: [(i32, Effect); 6] = [
+const ERRORS: [(i32, Effect); 6] = [
     (libc::EIO, Effect::Nothing),
     (libc::EIO, Effect::Part(255)),
     (libc::EIO, Effect::Everything),

@@ -5,8 +5,6 @@ pub(crate) mod checkpoint;
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
-mod commit_crashes;
-#[cfg(test)]
 mod compactions;
 #[cfg(test)]
 mod crashes;
@@ -34,6 +32,8 @@ mod reader;
 mod refreshes;
 pub(crate) mod residency;
 mod resolve;
+#[cfg(test)]
+mod scenarios;
 pub(crate) mod stat;
 #[cfg(test)]
 mod tests;

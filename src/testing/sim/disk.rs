@@ -65,13 +65,13 @@ impl Disk for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
-        state.ask()?;
+        state.ask("open")?;
         Ok(self.file(state.inode(name)?, false))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut state = self.state();
-        state.ask()?;
+        state.ask("list")?;
         Ok(state.files.names.keys().map(ToString::to_string).collect())
     }
 
@@ -110,7 +110,7 @@ impl Disk for SimDisk {
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn Send + Sync>>> {
         let mut state = self.state();
-        state.ask()?;
+        state.ask("lock")?;
         let inode = match state.files.names.get(name) {
             Some(inode) => *inode,
             None => create(&mut state, name)?,
@@ -134,13 +134,13 @@ impl SimFile {
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
         let mut state = self.disk.state();
-        state.ask()?;
+        state.ask("measure")?;
         Ok(state.files.contents(self.inode).len() as u64)
     }
 
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        let fault = state.fault_of_read();
+        let fault = state.fault_of_read("read");
         let contents = state.files.contents(self.inode);
         let rest = contents.get(offset as usize..).unwrap_or(&[]);
         let mut count = rest.len().min(bytes.len());
@@ -186,7 +186,7 @@ impl DiskFile for SimFile {
 
     fn map(&self) -> io::Result<Bytes> {
         let mut state = self.disk.state();
-        state.ask()?;
+        state.ask("map")?;
         Ok(Bytes::Owned(state.files.contents(self.inode).to_vec()))
     }
 }

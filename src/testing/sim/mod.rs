@@ -88,8 +88,8 @@ struct State {
     /// What was there in the beginning, all of it synced.
     start: Files,
     operations: Vec<Operation>,
-    /// Number of reads so far.
-    reads: usize,
+    /// What was read so far, in a word each.
+    reads: Vec<&'static str>,
     /// What is there now for those who read.
     files: Files,
     locked: BTreeSet<Inode>,
@@ -233,7 +233,7 @@ impl SimDisk {
 
     /// Number of reads so far, and the index of the next one.
     pub fn reads(&self) -> usize {
-        self.state().reads
+        self.state().reads.len()
     }
 
     /// An operation in words, such as "rename a b".
@@ -244,6 +244,15 @@ impl SimDisk {
     pub fn describe(&self, operation: usize) -> String {
         let state = self.state();
         history::describe(&state.start, &state.operations[..=operation])
+    }
+
+    /// A read in a word: "open", "list", "lock", "measure", "read" or "map".
+    ///
+    /// # Panics
+    ///
+    /// If there were not so many.
+    pub fn describe_read(&self, read: usize) -> &'static str {
+        self.state().reads[read]
     }
 
     /// Makes calls fail. Of several faults that strike one call the first given counts.
@@ -487,15 +496,15 @@ impl State {
     }
 
     /// Counts a read, and gives the fault that strikes it.
-    fn fault_of_read(&mut self) -> Option<Fault> {
-        let at = self.reads;
-        self.reads += 1;
+    fn fault_of_read(&mut self, what: &'static str) -> Option<Fault> {
+        let at = self.reads.len();
+        self.reads.push(what);
         self.faults.iter().find(|fault| fault.strikes(true, at)).copied()
     }
 
     /// Counts a read that either fails or does not.
-    fn ask(&mut self) -> io::Result<()> {
-        self.fault_of_read().map_or(Ok(()), |fault| Err(fault.error()))
+    fn ask(&mut self, what: &'static str) -> io::Result<()> {
+        self.fault_of_read(what).map_or(Ok(()), |fault| Err(fault.error()))
     }
 }
 
