@@ -40,7 +40,7 @@ pub(crate) fn mounting() -> Option<Command> {
         command
     };
     let mounts = |options: &&str| {
-        let mut probe = unshare(*options);
+        let mut probe = unshare(options);
         probe.args(["mount", "-t", "tmpfs", "tmpfs", "/tmp"]);
         succeeds(&mut probe)
     };
