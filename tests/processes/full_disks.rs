@@ -156,7 +156,8 @@ fn is_no_space(error: &Error) -> bool {
 /// No file is left of what was not done.
 fn assert_tidy(store: &Path) {
     let is_ours = |name: &String| {
-        name.ends_with(".seg") || name.ends_with(".log") || ["LOCK", "MANIFEST"].contains(&&**name)
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+        matches!(extension, Some("seg" | "log")) || ["LOCK", "MANIFEST"].contains(&&**name)
     };
     let names = names(store);
     assert!(names.iter().all(is_ours), "{names:?}");
@@ -231,6 +232,7 @@ impl Operation {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "one of those that prepare an operation")]
 fn loaded(place: &Place, contents: &Contents) -> Option<Store> {
     let store = Store::create(place.store(), &options()).unwrap();
     load(&store, contents).unwrap();
@@ -239,6 +241,7 @@ fn loaded(place: &Place, contents: &Contents) -> Option<Store> {
 
 /// A part of it in layers above the large one, and some of it in memory; nothing of it is still
 /// being done.
+#[expect(clippy::unnecessary_wraps, reason = "one of those that prepare an operation")]
 fn layered(place: &Place, contents: &Contents) -> Option<Store> {
     let store = Store::create(place.store(), &options().inline()).unwrap();
     let mut records = contents.iter().map(|(token, value)| (*token, *value));

@@ -61,6 +61,10 @@ struct Watched {
     counts: BTreeMap<&'static str, usize>,
 }
 
+fn is_log(file: &str) -> bool {
+    file.rsplit_once('.').is_some_and(|(_, extension)| extension == "log")
+}
+
 impl Watched {
     fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
@@ -75,12 +79,12 @@ impl Watched {
         match (call.name, call.file(), &call.quoted()[..]) {
             ("write", Some(file), [said]) if file.starts_with("pipe:") => self.hear(said),
             ("write" | "pwrite64" | "fallocate" | "ftruncate", Some(file), _) => {
-                self.is_log_written |= file.ends_with(".log");
+                self.is_log_written |= is_log(file);
                 self.dirty.insert(file.into());
             }
             ("fsync" | "fdatasync", Some(file), _) => {
                 self.count("syncs");
-                self.is_log_synced |= self.is_log_written && file.ends_with(".log");
+                self.is_log_synced |= self.is_log_written && is_log(file);
                 self.dirty.remove(file);
                 self.names.retain(|name| directory_of(name) != file);
             }

@@ -281,7 +281,7 @@ impl Heard {
         check(&store, model.steps + 1, model.steps + 1);
         store.close().unwrap();
         let names = names(&path);
-        let ours = |name: &String| name.ends_with(".seg") || name.ends_with(".log");
+        let ours = |name: &String| matches!(name.rsplit_once('.'), Some((_, "seg" | "log")));
         let others: Vec<_> = names.iter().filter(|name| !ours(name)).collect();
         assert_eq!(others, ["LOCK", "MANIFEST"], "{names:?}");
         // A checkpoint without a manifest is none, and files that it left are to be removed.

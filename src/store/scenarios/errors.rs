@@ -154,9 +154,10 @@ impl<'a> Run<'a> {
 
     /// Whether anything has failed yet.
     fn is_struck(&self) -> bool {
-        match self.failure.of_read {
-            true => self.reads + self.disk.reads() > self.failure.at,
-            false => self.disk.operations() > self.failure.at,
+        if self.failure.of_read {
+            self.reads + self.disk.reads() > self.failure.at
+        } else {
+            self.disk.operations() > self.failure.at
         }
     }
 

@@ -10,8 +10,11 @@ use crate::token::{BlockTime, Record, TokenId};
 /// So many that they do not fit one log.
 const TOKENS: usize = 160;
 
-/// All of them, by name.
-pub(super) const ALL: [(&str, fn() -> Scenario); 16] = [
+/// The name of a scenario, and what writes it down.
+pub(super) type Named = (&'static str, fn() -> Scenario);
+
+/// All of them.
+pub(super) const ALL: [Named; 16] = [
     ("commits of all sizes", commits),
     ("logs that run full before they are synced", full_logs),
     ("what comes to nothing", nothing),
