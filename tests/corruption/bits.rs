@@ -355,7 +355,7 @@ fn every_bit_of_a_closed_store() {
 }
 
 #[test]
-#[ignore = "asks everything of every bit"]
+#[ignore = "every question of every bit: cargo test --test corruption -- --ignored --nocapture everything"]
 fn everything_is_asked_of_every_bit_of_a_closed_store() {
     flip_all(true);
 }

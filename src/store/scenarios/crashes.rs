@@ -116,7 +116,7 @@ fn a_crash_leaves_what_was_acknowledged_and_nothing_half() {
 }
 
 #[test]
-#[ignore = "more than a million images: cargo test --release --lib -- --ignored --nocapture a_million_images"]
+#[ignore = "more than a million images: cargo test --lib -- --ignored --nocapture a_million_images"]
 fn a_million_images() {
     try_all(LONG, LONG_IMAGES_LEAST);
 }
