@@ -22,6 +22,16 @@ use std::path::{Path, PathBuf};
 
 use map::Bytes;
 
+/// So many zeros, to read into. An error where there is no memory for them: a file may be long
+/// without taking room on the disk, and so may be longer than anything that there is.
+pub(crate) fn zeros(len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let reserved = bytes.try_reserve_exact(len as usize);
+    reserved.map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    bytes.resize(len as usize, 0);
+    Ok(bytes)
+}
+
 /// A directory and the files in it, which are named without any path.
 ///
 /// Only regular files are opened, and symbolic links are not followed.

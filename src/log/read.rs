@@ -14,7 +14,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::log::{BLOCK_LEN, Entries, FrameHeader, LogEntry, Salt, decode_header};
 use crate::format::names::log_name;
 use crate::format::segment::StoreIdBytes;
-use crate::io::{Disk, DiskFile};
+use crate::io::{Disk, DiskFile, zeros};
 
 /// Where the frames of a log end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,9 +59,11 @@ impl FramePlace {
 /// The bytes of a log that the manifest names.
 pub(crate) fn read_file(disk: &dyn Disk, entry: &LogEntry) -> Result<Vec<u8>> {
     let (file, path) = open(disk, entry)?;
-    let mut bytes = vec![0; entry.file_len as usize];
-    file.read_exact_at(&mut bytes, 0).map_err(Error::io("read", &path))?;
-    Ok(bytes)
+    let read = zeros(entry.file_len).and_then(|mut bytes| {
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    });
+    read.map_err(Error::io("read", &path))
 }
 
 /// Opens a log that the manifest names.

@@ -21,7 +21,7 @@ use crate::format::log::{
     BLOCK_LEN, FRAME_HEADER_LEN, FrameHeader, LogEntry, decode_header, encode_header, identify,
 };
 use crate::format::segment::StoreIdBytes;
-use crate::io::Disk;
+use crate::io::{Disk, zeros};
 use crate::token::{BlockTime, Record, TokenId};
 
 /// Bytes of an entry in a frame: its record, and its kind.
@@ -106,7 +106,8 @@ impl Logged {
             self.lose_log(log, file.len, until, LossReason::Header);
             return Ok(());
         };
-        let mut bytes = vec![0; file.len.min(entry.file_len) as usize];
+        let len = file.len.min(entry.file_len);
+        let mut bytes = zeros(len).map_err(Error::io("read", &path))?;
         let pages = file.read_units(&mut bytes, 0, PAGE_LEN);
         if is_foreign(&bytes, store_id, &entry, &path)? {
             self.lose_log(log, entry.file_len, until, LossReason::Foreign);

@@ -9,6 +9,8 @@ mod block;
 pub(crate) mod builder;
 mod check;
 mod directory;
+#[cfg(test)]
+mod effort;
 pub(crate) mod find;
 mod kinds;
 pub(crate) mod layer;

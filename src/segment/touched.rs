@@ -37,6 +37,12 @@ impl Touched {
         self.left[id as usize].load(Ordering::Relaxed) == 0
     }
 
+    /// How many chunks of a section are left to check.
+    #[cfg(test)]
+    pub(super) fn left(&self, id: SectionId) -> usize {
+        self.left[id as usize].load(Ordering::Relaxed)
+    }
+
     /// Whether a chunk was checked, of a section of which some are left.
     #[inline]
     pub(super) fn contains(&self, chunk: usize) -> bool {

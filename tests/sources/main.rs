@@ -1,6 +1,7 @@
 //! Reads the sources of the library and keeps them in order: which module may
-//! import which, and what every file keeps to.
+//! import which, what every file keeps to, and what documents say of them.
 
+mod documents;
 mod floors;
 mod imports;
 mod tidy;
