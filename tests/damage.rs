@@ -144,6 +144,7 @@ fn flip_bytes(sample: &Sample, one_of: usize) {
     assert_eq!(sample.ask(&sample.open().unwrap(), "mended"), whole);
 }
 
+/// Not comparing chunks with their checksums was tried, and made this fail.
 #[test]
 fn any_flipped_byte_gives_right_answers_or_errors() {
     flip_bytes(&sample(KeyFamily::Uniform.generate(150, 3)), 1);
@@ -193,6 +194,7 @@ fn a_byte_flipped_in_a_layer_just_flushed_is_found_by_every_read() {
     assert!(snapshot.slices(..).any(|slice| slice.is_err()));
 }
 
+/// Not comparing chunks with their checksums was tried, and made this fail.
 #[test]
 fn damage_is_found_at_open_where_that_is_asked_for() {
     let sample = sample(KeyFamily::Uniform.generate(2_000, 4));
@@ -211,6 +213,7 @@ fn damage_is_found_at_open_where_that_is_asked_for() {
     assert!(errors > 0 && right > 4 * errors, "{right} right, {errors} errors");
 }
 
+/// Not comparing chunks with their checksums was tried, and made this fail.
 #[test]
 fn verify_names_file_section_and_offset() {
     let sample = sample(KeyFamily::Uniform.generate(2_000, 4));
@@ -262,6 +265,8 @@ fn a_segment_of_another_store_is_refused() {
     }
 }
 
+/// Taking a segment that is missing for a file that cannot be opened was tried, and made this
+/// fail.
 #[test]
 fn a_missing_file_is_named() {
     let sample = sample(KeyFamily::Uniform.generate(100, 7));
@@ -270,6 +275,8 @@ fn a_missing_file_is_named() {
     assert!(matches!(sample.open(), Err(Error::Damaged(damage)) if damage.path == path));
 }
 
+/// Taking a directory without a manifest for no store, whatever else is in it, was tried, and
+/// made this fail.
 #[test]
 fn a_store_that_lost_its_manifest_is_damaged_and_not_made_anew() {
     let sample = sample(KeyFamily::Uniform.generate(100, 7));
@@ -303,6 +310,7 @@ fn versions_that_are_not_known_are_refused_by_number() {
     }
 }
 
+/// Following links was tried, and made this fail.
 #[test]
 fn links_and_pipes_are_not_followed() {
     let sample = sample(KeyFamily::Uniform.generate(100, 9));

@@ -59,6 +59,7 @@ fn assert_pinned(store: &Store) -> u64 {
     pinned
 }
 
+/// Never letting go of views that were replaced was tried, and made this fail.
 #[test]
 fn snapshots_are_held_over_a_thousand_flushes() {
     let directory = directory();

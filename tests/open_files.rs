@@ -5,6 +5,7 @@ use std::fs::File;
 use ringstore::{BlockTime, Options, Store, TokenId};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Opening the directory anew for each sync was tried, and made this fail.
 #[test]
 fn too_many_open_files_are_no_disk_that_fails() {
     let directory = tempfile::tempdir().unwrap();

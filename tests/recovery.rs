@@ -32,6 +32,8 @@ fn open(path: &Path) -> Result<Store> {
 
 /// A store that was opened, not written, and killed: what it kept was on disk before its
 /// log had a name, so that damage in it is no torn end.
+///
+/// Leaving out that what a log began with was on disk was tried, and made this fail.
 #[test]
 fn damage_in_what_a_recovery_kept_is_no_torn_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -52,6 +54,8 @@ fn damage_in_what_a_recovery_kept_is_no_torn_end() {
 }
 
 /// With the marks behind it a log loses what they say.
+///
+/// Not comparing its length with that in the manifest was tried, and made this fail.
 #[test]
 fn a_log_that_was_cut_is_damaged() {
     let directory = tempfile::tempdir().unwrap();
@@ -62,6 +66,9 @@ fn a_log_that_was_cut_is_damaged() {
 }
 
 /// Nothing is taken for a leftover by a manifest that cannot know of it.
+///
+/// Not looking for files of other stores, and not looking for logs that came later, were
+/// tried, and each made this fail.
 #[test]
 fn a_manifest_of_another_store_or_time_removes_nothing() {
     let directory = tempfile::tempdir().unwrap();

@@ -72,6 +72,7 @@ fn what_is_no_store_is_said_to_be_none_and_left_as_it_is() {
     assert!(!directory.path().join("nowhere").exists());
 }
 
+/// Taking a lock that somebody else has for one's own was tried, and made this fail.
 #[test]
 fn one_writer_at_a_time_and_readers_beside_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -211,6 +212,8 @@ fn creating_begins_anew_where_it_was_cut_short() {
 }
 
 /// Were it opened, all that the store holds would be removed as left over.
+///
+/// Not looking for files of other stores was tried, and made this fail.
 #[test]
 fn the_manifest_of_another_empty_store_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -225,6 +228,8 @@ fn the_manifest_of_another_empty_store_is_refused() {
 }
 
 /// A length that no manifest has is no reason to take that much memory.
+///
+/// Reading all of it was tried, and ended the process.
 #[test]
 fn a_manifest_of_terabytes_is_damage() {
     let directory = tempfile::tempdir().unwrap();
@@ -237,6 +242,8 @@ fn a_manifest_of_terabytes_is_damage() {
 }
 
 /// Numbers that are at their end, with a checksum that is right.
+///
+/// Going on at zero was tried, and made this fail.
 #[test]
 fn a_generation_or_file_number_at_its_end_is_an_error() {
     for offset in [32, 40] {

@@ -439,6 +439,7 @@ mod tests {
         assert!((HUGE_PAGE_LEN / 1024..HUGE_PAGE_LEN / 1024 + 65).contains(&kibibytes), "{locked}");
     }
 
+    /// Taking what the system says of such a page for success was tried, and made this fail.
     #[test]
     fn what_was_cut_is_an_error_and_no_end_of_the_process() {
         let mut file = tempfile::tempfile().unwrap();

@@ -118,6 +118,8 @@ fn a_log_begins_with_what_it_is_given() {
 }
 
 /// A log that is longer or shorter than it was made, by however much.
+///
+/// Not comparing the lengths was tried, and made this fail.
 #[test]
 fn a_log_of_another_length_is_damage() {
     let directory = tempfile::tempdir().unwrap();
@@ -133,6 +135,8 @@ fn a_log_of_another_length_is_damage() {
 }
 
 /// Whatever is torn off the end: all frames before it, and none of it.
+///
+/// Taking whatever follows the last frame for damage was tried, and made this fail.
 #[test]
 fn a_torn_end_is_cut() {
     let (bytes, offsets, frames) = log_of(&SIZES);
@@ -156,6 +160,8 @@ fn a_torn_end_is_cut() {
 }
 
 /// A bit of a frame that later ones say was on disk.
+///
+/// Not reading what later frames say was on disk was tried, and made this fail.
 #[test]
 fn damage_before_the_end_is_no_torn_end() {
     let (bytes, offsets, frames) = log_of(&SIZES);
@@ -179,6 +185,8 @@ fn damage_before_the_end_is_no_torn_end() {
 }
 
 /// A mark says that what is before it was durable, until a frame takes its place.
+///
+/// Not reading what marks say was tried, and made this fail.
 #[test]
 fn marks_tell_damage_from_a_torn_end() {
     let directory = tempfile::tempdir().unwrap();

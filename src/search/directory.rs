@@ -358,6 +358,7 @@ mod tests {
         assert_eq!(line.range(59, 5_000, || 700), (265, 700));
     }
 
+    /// Leaving ends as lines say was tried, and made this fail.
     #[test]
     fn lines_that_lie_are_clamped() {
         let mut line = Line::starting_at(900);

@@ -230,6 +230,8 @@ mod tests {
         }
     }
 
+    /// Taking a list without looking whether it lies within its block was tried, and made this
+    /// fail.
     #[test]
     fn bytes_that_lie_lead_nowhere_else() {
         for fill in [0u8, 1, 0x7f, 0xff] {

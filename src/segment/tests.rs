@@ -415,6 +415,9 @@ proptest! {
     }
 
     /// Bytes that somebody made up, with checksums that fit, lead to answers or errors.
+    ///
+    /// Taking a list of postings without looking whether it lies within its block was tried,
+    /// and made this fail.
     #[test]
     fn made_up_contents_do_no_harm(
         seed in any::<u64>(),
@@ -513,6 +516,8 @@ fn bytes_that_mean_nothing_are_zero() {
 
 /// The largest segment there can be, most of it a hole in the file: positions next to
 /// 2^32 are found, met and read.
+///
+/// A bit less for where lines of the directory begin was tried, and made this fail.
 #[test]
 fn positions_next_to_the_end_of_32_bits() {
     let records = RECORDS_END - 1;

@@ -44,6 +44,7 @@ const CALLS: [&str; 12] = [
     "sync directory",
 ];
 
+/// Leaving out the sync of the directory before the manifest was tried, and made this fail.
 #[test]
 fn a_load_makes_everything_durable_before_it_is_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -52,6 +53,7 @@ fn a_load_makes_everything_durable_before_it_is_named() {
     assert_eq!(watch.lock().unwrap().calls, CALLS);
 }
 
+/// Leaving segments as they were made was tried, and made this fail.
 #[test]
 fn segments_are_read_only() {
     let directory = tempfile::tempdir().unwrap();

@@ -111,6 +111,8 @@ fn files_of_another_store() {
     }
 }
 
+/// Taking a segment that is missing for a file that cannot be opened was tried, and made this
+/// fail.
 #[test]
 fn files_that_are_missing_or_have_another_name() {
     let sample = layered(3);

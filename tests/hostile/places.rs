@@ -75,8 +75,8 @@ impl Thing {
 
 /// Each is an error that names the file, comes at once, and changes nothing where a link leads.
 ///
-/// Following links, and waiting for the other end of a pipe, were tried, and made this fail or
-/// never end.
+/// Following links, and not looking whether it is a plain file, were tried, and each made this
+/// fail; with waiting for the other end of a pipe it never ended.
 #[test]
 fn what_is_no_file_is_neither_followed_nor_waited_for() {
     let sample = sample(100);
@@ -130,7 +130,8 @@ fn plant(path: &Path, victim: &Path) -> usize {
 
 /// Neither what is left over when a store is opened, nor what comes in its way later.
 ///
-/// Opening what is made without asking that it be new was tried, and made this fail.
+/// Neither removing what has the name of a file that is to be made, nor asking that the file be
+/// new, was tried, and made this fail.
 #[test]
 fn nothing_is_written_where_a_link_leads() {
     let sample = sample(100);
@@ -182,8 +183,7 @@ fn a_checkpoint_takes_nothing_from_where_a_link_leads() {
 
 /// Names that are not the store's are left alone, whatever bytes they consist of.
 ///
-/// Taking every name that ends like one of the store's for one of its own was tried, and made
-/// this fail.
+/// Taking any text for the number of a file was tried, and made this fail.
 #[test]
 fn other_names_are_left_alone() {
     let sample = sample(100);

@@ -140,6 +140,8 @@ fn endless_reader() {
     }
 }
 
+/// A reader that gave up at the first damage, without looking for another manifest, was tried,
+/// and made this fail.
 #[test]
 fn ten_thousand_opens_and_refreshes_of_a_store_that_is_flushed() {
     let directory = directory();
@@ -232,6 +234,7 @@ pub(crate) fn assert_no_traces(store: &Store) {
     assert_eq!(names.len() as u64, 2 + stat.segments + count(&names, ".log"), "{names:?}");
 }
 
+/// A reader that made a file of its own in the directory was tried, and made this fail.
 #[test]
 fn readers_that_are_killed_leave_nothing_behind() {
     let directory = directory();

@@ -70,6 +70,8 @@ fn reader() {
     tell_parent("read");
 }
 
+/// A reader that made a file of its own in the directory, where it could, was tried, and made
+/// this fail.
 #[test]
 fn a_reader_needs_no_right_to_write() {
     let directory = tempfile::tempdir().unwrap();

@@ -61,6 +61,7 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
     complaints
 }
 
+/// A call of a clock in the library was tried, and made this fail.
 #[test]
 fn the_sources_are_tidy() {
     let complaints: Vec<_> =
