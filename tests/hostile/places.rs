@@ -201,7 +201,9 @@ fn other_names_are_left_alone() {
     ];
     let path_of = |name: &&[u8]| sample.path().join(std::ffi::OsStr::from_bytes(name));
     let others: Vec<PathBuf> = names.iter().map(path_of).collect();
-    others.iter().for_each(|path| fs::write(path, "mine").unwrap());
+    for path in &others {
+        fs::write(path, "mine").unwrap();
+    }
     for number in 0..2_000 {
         fs::write(sample.path().join(format!("{number}")), "").unwrap();
     }
