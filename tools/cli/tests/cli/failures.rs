@@ -74,6 +74,13 @@ fn fill(directory: &Path, pages: u64) {
     file.set_len(taken.checked_sub(pages).expect("the file system is too small") * PAGE).unwrap();
 }
 
+/// Gives back what was taken, also if another test has just forked a process that has the file
+/// open until it becomes another program.
+fn empty(directory: &Path) {
+    File::create(directory.join("filler")).unwrap();
+    fs::remove_file(directory.join("filler")).unwrap();
+}
+
 #[test]
 fn a_full_disk_is_5_at_each_point_of_each_command() {
     let place = Place::new();
@@ -94,7 +101,7 @@ fn a_full_disk_is_5_at_each_point_of_each_command() {
                 assert_eq!(dump(&place, store), before, "{args:?} with {pages} pages");
                 (refused, enough) = (refused + 1, 0);
             }
-            fs::remove_file(place.path("disk/filler")).unwrap();
+            empty(&place.path("disk"));
             if enough == 0 {
                 place.ok(args);
             }
@@ -117,20 +124,19 @@ fn traced(place: &Place, args: &[&str], options: &[&str]) -> Run {
 }
 
 /// Which calls of a kind a command makes for files of stores: their numbers among all that the
-/// same thread makes.
+/// same thread makes, where no thread makes one of that number for anything else.
 fn numbers(place: &Place, args: &[&str], call: &str) -> BTreeSet<usize> {
     begin(place);
     traced(place, args, &["-e", &format!("trace={call}")]).ends(0);
     let trace = String::from_utf8(place.read("trace")).unwrap();
-    let (mut counts, mut numbers) = (BTreeMap::new(), BTreeSet::new());
+    let (mut counts, mut numbers, mut others) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for line in trace.lines().filter(|line| line.contains(&format!(" {call}("))) {
         let number = counts.entry(line.split(' ').next()).or_insert(0);
         *number += 1;
-        if ["disk/", "other"].iter().any(|name| line.contains(name)) {
-            numbers.insert(*number);
-        }
+        let is_ours = ["disk/", "other"].iter().any(|name| line.contains(name));
+        if is_ours { &mut numbers } else { &mut others }.insert(*number);
     }
-    numbers
+    &numbers - &others
 }
 
 /// Every other call that is made for files fails with what it may fail with.
@@ -162,8 +168,12 @@ fn a_call_that_fails_is_5_or_is_not_noticed() {
                 let inject = format!("inject={call}:error={error}:when={number}");
                 let run = traced(&place, args, &["-e", &trace, "-e", &inject]);
                 let found = dump(&place, store);
-                assert!(both.contains(&found), "{args:?} {inject}");
-                if run.code == 0 {
+                // What cannot be read is lost to a rescue, which goes on with the rest.
+                let is_rescue = args[0] == "salvage" && run.code == 3;
+                assert!(is_rescue || both.contains(&found), "{args:?} {inject}");
+                if is_rescue {
+                    failed += 1;
+                } else if run.code == 0 {
                     assert_eq!(found, both[1], "{args:?} {inject}");
                     unnoticed += 1;
                 } else {
