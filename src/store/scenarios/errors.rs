@@ -208,7 +208,7 @@ impl<'a> Run<'a> {
     }
 
     fn step(&mut self, store: Store, step: &Step) -> Store {
-        let next = after(&self.state, step);
+        let (next, was_struck) = (after(&self.state, step), self.is_struck());
         let done = match step {
             Step::Commit(batch, durability) => store.commit_with(batch, *durability).map(drop),
             Step::Sync => store.sync(),
@@ -242,7 +242,12 @@ impl<'a> Run<'a> {
         };
         let found = self.scenario.contents(&store);
         match done {
-            Ok(()) => self.state = next,
+            Ok(()) => {
+                self.state = next;
+                if self.is_struck() && !was_struck && step.makes_durable() {
+                    self.fail_power(Some(&self.state.clone()));
+                }
+            }
             Err(error) => {
                 self.judge(&error);
                 if !matches!(error, Error::OutcomeUnknown { .. }) || next == self.state {
@@ -260,17 +265,22 @@ impl<'a> Run<'a> {
         store
     }
 
+    /// If the power fails now, this is what is there.
+    fn fail_power(&mut self, expected: Option<&State>) {
+        for image in self.disk.some_images(self.disk.operations(), IMAGES, 1) {
+            self.counts.add("images of the power failing afterwards");
+            let found = self.scenario.recover(&image);
+            assert!(found.as_ref() == expected, "{:?}: the power failed", self.failure);
+        }
+    }
+
     /// What is there in the end is what was said, also after the power fails.
     fn end(mut self) -> Counts {
         self.disk.heal();
         let found = self.scenario.recover(&self.disk);
         let is_right = found.as_ref() == Some(&self.state) || found == self.maybe;
         assert!(is_right, "{:?}: {:?}", self.failure, self.told);
-        for image in self.disk.some_images(self.disk.operations(), IMAGES, 1) {
-            self.counts.add("images of the power failing afterwards");
-            let later = self.scenario.recover(&image);
-            assert!(later == found, "{:?}: the power failed", self.failure);
-        }
+        self.fail_power(found.as_ref());
         if self.is_struck() {
             let Failure { of_read, way, lasts, .. } = self.failure;
             let when = if lasts { "from then on" } else { "once" };

@@ -44,6 +44,17 @@ enum Step {
     Kill,
 }
 
+impl Step {
+    /// Whether all that was committed is durable when it is done.
+    fn makes_durable(&self) -> bool {
+        match self {
+            Self::Commit(_, durability) => *durability == Durability::Synced,
+            Self::Sync | Self::Flush | Self::Expire(_) | Self::Load(_) => true,
+            Self::Compact | Self::Checkpoint | Self::Reopen | Self::Kill => false,
+        }
+    }
+}
+
 /// What is flushed is flushed while others commit, or always at the same point; and layers
 /// are compacted, or not, so that flushes take the newest ones.
 #[derive(Clone, Copy, PartialEq, Debug)]
