@@ -330,8 +330,8 @@ fn fail_everywhere(
     runs.fold(Counts::default(), Counts::with)
 }
 
-/// That a failed sync of a log is ignored, that no space is taken for a failed write, or that
-/// what is refused is visible was tried, and made this fail.
+/// Ignoring the failed sync of a commit, and taking want of space for a failed write, were tried,
+/// and made this fail.
 #[test]
 fn an_error_at_any_call_is_reported_and_loses_nothing() {
     let scenarios = ALL.map(|(name, scenario)| (name, scenario()));
