@@ -13,7 +13,7 @@ const ENTRY_LEN: usize = RECORD_LEN + 1;
 const FRAME_HEADER_LEN: usize = 32;
 
 /// The sections of a segment, in order.
-const SECTIONS: [&str; 7] = [
+pub(crate) const SECTIONS: [&str; 7] = [
     "records",
     "suffix postings",
     "prefix directory",

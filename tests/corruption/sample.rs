@@ -7,7 +7,7 @@ use ringstore::testing::oracle::Oracle;
 use ringstore::testing::sim::{Fault, SimDisk};
 use ringstore::{Batch, BlockTime, LoadOptions, Options, Record, Stat, Store, TokenId};
 
-use crate::parts::{Class, Kind, Parts};
+use crate::parts::{Class, Kind, Parts, SECTIONS};
 
 /// Files by their names.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
@@ -198,15 +198,7 @@ impl Sample {
         let of = |name: &'static str| {
             parts.values().flat_map(Parts::iter).filter(move |it| it.1 == name)
         };
-        for section in [
-            "records",
-            "suffix postings",
-            "prefix directory",
-            "kinds",
-            "fence keys",
-            "checksums",
-            "checksums of checksums",
-        ] {
+        for section in SECTIONS {
             assert!(of(section).any(|it| it.0.len() > 4), "{section}");
         }
         // Chunks of a section that are checked one by one, and lines that add up.

@@ -140,6 +140,29 @@ fn endless_reader() {
     }
 }
 
+/// Four threads that read, each with a number, beside one that writes: how often that one
+/// committed, and how often the others saw something new.
+fn read_beside(
+    store: &Store,
+    tokens: &[TokenId],
+    progress: &Progress,
+    read: impl Fn(u64) -> u64 + Sync,
+) -> (u64, u64) {
+    let readings: Vec<_> = (0..4).map(|_| progress.reader()).collect();
+    thread::scope(|scope| {
+        let read = &read;
+        let readers = readings.into_iter().zip(0..4).map(|(reading, seed)| {
+            scope.spawn(move || {
+                let _reading = reading;
+                read(seed)
+            })
+        });
+        let readers: Vec<ScopedJoinHandle<'_, u64>> = readers.collect();
+        let number = write(store, tokens, progress);
+        (number, readers.into_iter().map(|reader| reader.join().unwrap()).sum())
+    })
+}
+
 /// A reader that gave up at the first damage, without looking for another manifest, was tried,
 /// and made this fail.
 #[test]
@@ -148,25 +171,15 @@ fn ten_thousand_opens_and_refreshes_of_a_store_that_is_flushed() {
     let path = directory.path().join("tokens");
     let (tokens, progress) = (tokens(TOKENS), Arc::new(Progress::default()));
     let store = create(&path, &options(), &tokens);
-    let (number, changed) = thread::scope(|scope| {
-        let (path, progress) = (&path, &progress);
-        let readings: Vec<_> = (0..4).map(|_| progress.reader()).collect();
-        let readers = readings.into_iter().zip(0..4).map(|(reading, seed)| {
-            scope.spawn(move || {
-                let _reading = reading;
-                if seed % 2 == 0 {
-                    let mut told = 0;
-                    return read(path, seed, &mut |_| {
-                        told = progress.more_than(told);
-                        told
-                    });
-                }
-                Reader::spawn("opens::reader", path).run(progress).parse().unwrap()
-            })
-        });
-        let readers: Vec<ScopedJoinHandle<'_, u64>> = readers.collect();
-        let number = write(&store, &tokens, progress);
-        (number, readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>())
+    let (number, changed) = read_beside(&store, &tokens, &progress, |seed| {
+        if seed % 2 == 0 {
+            let mut told = 0;
+            return read(&path, seed, &mut |_| {
+                told = progress.more_than(told);
+                told
+            });
+        }
+        Reader::spawn("opens::reader", &path).run(&progress).parse().unwrap()
     });
     let stat = store.stat();
     println!("{number} commits, {} flushes, {changed} refreshes saw something", stat.flushes);
@@ -188,30 +201,20 @@ fn a_million_opens_of_a_store_that_is_flushed_and_compacted_without_pause() {
     let path = directory.path().join("tokens");
     let (tokens, progress) = (tokens(TOKENS), Progress::default());
     let store = create(&path, &options(), &tokens);
-    let (number, changed) = thread::scope(|scope| {
-        let (path, progress) = (&path, &progress);
-        let readings: Vec<_> = (0..4).map(|_| progress.reader()).collect();
-        let readers = readings.into_iter().zip(0..4).map(|(reading, seed)| {
-            scope.spawn(move || {
-                let _reading = reading;
-                if seed % 2 == 0 {
-                    let mut asked = 0;
-                    return read_anew(path, seed, opens / 4, &mut |_| {
-                        if asked % OPENS_REPORTED == 0 {
-                            println!("thread {seed} opened the store {asked} times");
-                        }
-                        asked += 1;
-                        progress.acknowledged()
-                    });
+    let (number, changed) = read_beside(&store, &tokens, &progress, |seed| {
+        if seed % 2 == 0 {
+            let mut asked = 0;
+            return read_anew(&path, seed, opens / 4, &mut |_| {
+                if asked % OPENS_REPORTED == 0 {
+                    println!("thread {seed} opened the store {asked} times");
                 }
-                let mut command = command("opens::opener", path);
-                command.env(OPENS_WANTED, (opens / 4).to_string());
-                Reader::start(&mut command).run_without_pause(progress).parse().unwrap()
-            })
-        });
-        let readers: Vec<ScopedJoinHandle<'_, u64>> = readers.collect();
-        let number = write(&store, &tokens, progress);
-        (number, readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>())
+                asked += 1;
+                progress.acknowledged()
+            });
+        }
+        let mut command = command("opens::opener", &path);
+        command.env(OPENS_WANTED, (opens / 4).to_string());
+        Reader::start(&mut command).run_without_pause(&progress).parse().unwrap()
     });
     let stat = store.stat();
     let (flushes, compactions) = (stat.flushes, stat.compactions);
