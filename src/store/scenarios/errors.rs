@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::scripts::ALL;
 use super::*;
+use crate::format::names::{UNSYNCED, is_temporary};
 use crate::testing::sim::{Effect, Fault};
 
 /// Images of the power failing after each of them.
@@ -250,6 +251,7 @@ impl<'a> Run<'a> {
             }
             Err(error) => {
                 self.judge(&error);
+                self.look_for_leftovers();
                 if !matches!(error, Error::OutcomeUnknown { .. }) || next == self.state {
                     // Nothing was done.
                 } else if found == next {
@@ -263,6 +265,17 @@ impl<'a> Run<'a> {
         }
         assert!(found == self.state, "{:?} in {step:?}", self.failure);
         store
+    }
+
+    /// Nothing is left of what was not finished, unless removing it is what failed; but what
+    /// says that a manifest may not be durable stays until there is one that is.
+    fn look_for_leftovers(&self) {
+        if !self.failure.lasts && self.struck() != "unlink" {
+            let names = self.disk.list().unwrap();
+            let is_left = |name: &&String| is_temporary(name) && *name != UNSYNCED;
+            let left: Vec<_> = names.iter().filter(is_left).collect();
+            assert!(left.is_empty(), "{:?}: {left:?} are left", self.failure);
+        }
     }
 
     /// If the power fails now, this is what is there.
