@@ -343,8 +343,9 @@ fn fail_everywhere(
     runs.fold(Counts::default(), Counts::with)
 }
 
-/// Ignoring the failed sync of a commit, and taking want of space for a failed write, were tried,
-/// and made this fail.
+/// Ignoring the failed sync of a commit, taking want of space for a failed write, and leaving
+/// behind the manifest of a store that could not be created, or what a compaction had written,
+/// were tried, and made this fail.
 #[test]
 fn an_error_at_any_call_is_reported_and_loses_nothing() {
     let scenarios = ALL.map(|(name, scenario)| (name, scenario()));
