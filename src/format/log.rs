@@ -341,6 +341,8 @@ mod tests {
         for count in [0, 1, 6, 7, 100] {
             let bytes = frame(count);
             assert_eq!(bytes.len() % BLOCK_LEN, 0);
+            let header = FrameHeader::decode(&bytes, SALT).unwrap();
+            assert_eq!(header.entries(&bytes, SALT).unwrap().is_empty(), count == 0);
             assert_eq!(read(&bytes, SALT), Some(entries(count)));
             assert_eq!(read(&bytes, *b"saltsal!"), None);
         }
@@ -380,6 +382,29 @@ mod tests {
         for len in 0..valid.len() {
             reseal(&mut valid[..len].to_vec());
         }
+    }
+
+    #[test]
+    fn a_header_says_whose_log_it_is_and_anything_else_is_none() {
+        let entry = LogEntry {
+            log_id: 3,
+            first_sequence: 12,
+            commits_from: 13,
+            file_len: 8_192,
+            salt: SALT,
+        };
+        let (block, _) = encode_header([1; 16], &entry);
+        assert_eq!(identify(&block), Some(([1; 16], entry)));
+        assert_eq!(identify(&block[..size_of::<RawHeader>() - 1]), None);
+        for byte in 0..size_of::<RawHeader>() {
+            let mut other = block;
+            other[byte] ^= 1;
+            assert_eq!(identify(&other), None, "byte {byte}");
+        }
+        let mut other = block;
+        other[0] ^= 1;
+        reseal(&mut other);
+        assert_eq!(identify(&other), None, "the right checksum of something else");
     }
 
     #[test]

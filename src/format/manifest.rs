@@ -308,6 +308,8 @@ mod tests {
             bytes.extend(checksum(&bytes).to_le_bytes());
             assert!(matches!(decode(&bytes), Err(Error::Damaged(_))), "{len} bytes");
         }
+        let error = decode(&[]).unwrap_err().to_string();
+        assert!(error.contains("at least 60 bytes"), "{error}");
     }
 
     fn contents() -> ManifestContents {
@@ -369,19 +371,45 @@ mod tests {
         assert!(matches!(decode(&longer), Err(Error::Damaged(_))));
     }
 
-    /// What checksums cannot see is refused all the same.
+    /// What checksums cannot see is refused all the same, and it is said where it stands.
     #[test]
-    fn contents_that_no_store_has_are_damage() {
-        let mut overlapping = contents();
-        overlapping.layers[1][1].min = TokenId::from(5);
-        let mut unnamed = contents();
-        unnamed.next_file_id = 2;
-        let mut backwards = contents();
-        backwards.logs.swap(0, 1);
-        let mut unnamed_log = contents();
-        unnamed_log.logs[1].log_id = 40;
-        for wrong in [overlapping, unnamed, backwards, unnamed_log] {
-            assert!(matches!(decode(&wrong.encode()), Err(Error::Damaged(_))));
+    fn contents_that_no_store_has_are_damage_where_they_stand() {
+        let segment = |index: u64| 56 + 128 * index;
+        let log = |index: u64| segment(3) + 40 * index;
+        let cases: [(u64, fn(&mut ManifestContents)); 9] = [
+            (segment(2), |it| it.layers[1][1].min = TokenId::from(5)),
+            (segment(0), |it| it.next_file_id = 2),
+            (segment(0), |it| it.next_file_id = 3),
+            (log(0), |it| it.next_file_id = 4),
+            (log(1), |it| it.next_file_id = 7),
+            (log(1), |it| it.logs.swap(0, 1)),
+            (log(1), |it| it.logs[1].log_id = 4),
+            (log(1), |it| it.logs[1].log_id = 3),
+            (log(1), |it| it.logs[1].first_sequence = 9),
+        ];
+        for (index, (offset, change)) in (0..).zip(cases) {
+            let mut wrong = contents();
+            change(&mut wrong);
+            assert_eq!(damaged_at(&wrong.encode()), offset, "case {index}");
+        }
+        let with_number = |at: u64, number: u32| {
+            let mut bytes = contents().encode();
+            bytes[at as usize..][..4].copy_from_slice(&number.to_le_bytes());
+            reseal(&mut bytes);
+            damaged_at(&bytes)
+        };
+        assert_eq!(with_number(12, 3), 12, "a layer too few");
+        assert_eq!(with_number(segment(1), 2), segment(1), "a layer that is left out");
+        assert_eq!(with_number(48, 2), 56, "a length that no number of logs has");
+        let mut at_once = contents();
+        at_once.logs[1].first_sequence = 10;
+        assert_eq!(decode(&at_once.encode()).unwrap(), at_once, "a log without a commit");
+    }
+
+    fn damaged_at(bytes: &[u8]) -> u64 {
+        match decode(bytes) {
+            Err(Error::Damaged(damage)) => damage.offset,
+            other => panic!("{other:?}"),
         }
     }
 

@@ -392,3 +392,117 @@ pub(crate) fn reseal(file: &mut [u8]) {
         footer[FOOTER_LEN - 4..].copy_from_slice(&sum);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        let low = TokenId::from(0);
+        Header {
+            store_id: [7; 16],
+            segment_id: 3,
+            records: 10,
+            updates: 1,
+            tombstones: 2,
+            min: TokenId::from(1),
+            max: TokenId::from(9),
+            map: BucketMap {
+                skip_bits: 8,
+                low,
+                high: span(&low, 8).1,
+                base: 0,
+                scale: 5,
+                lines: 2,
+            },
+            has_kinds: true,
+            has_fences: false,
+            roots_checksum: 99,
+        }
+    }
+
+    /// What is said of a header in the place of the page that a valid one has.
+    fn decode(header: &Header) -> Result<Header> {
+        let layout = header.layout().or(super::tests::header().layout()).unwrap();
+        let (page, _) = header.encode(&layout);
+        Header::decode_page(&page, Path::new("segment")).map(|(header, _)| header)
+    }
+
+    #[test]
+    fn headers_come_back() {
+        let alone = |it: Header| Header { records: 1, max: it.min, map: one_line(it.map), ..it };
+        let all_kinds = Header { updates: 8, ..header() };
+        let no_kinds = Header { updates: 0, tombstones: 0, has_kinds: false, ..header() };
+        let with_fences = Header { has_fences: true, ..header() };
+        let one = alone(no_kinds.clone());
+        for header in [header(), all_kinds, no_kinds, with_fences, one] {
+            assert_eq!(decode(&header).unwrap(), header);
+        }
+    }
+
+    fn one_line(map: BucketMap) -> BucketMap {
+        BucketMap { lines: 1, ..map }
+    }
+
+    /// What checksums cannot see is refused all the same, and it is said what it is.
+    #[test]
+    fn headers_that_no_segment_has_are_damage() {
+        const RECORDS: &str = "a number of records that no segment has";
+        const KINDS: &str = "counts of kinds that do not add up";
+        const KEYS: &str = "a key range that does not fit the number of records";
+        const LINES: &str = "a directory that does not fit the number of records";
+        const BITS: &str = "a directory of tokens that share no such bits";
+        let cases: [(&str, fn(&mut Header)); 15] = [
+            (RECORDS, |it| it.records = 0),
+            (RECORDS, |it| it.records = RECORDS_END),
+            (KINDS, |it| it.updates = 9),
+            (KINDS, |it| it.tombstones = 10),
+            (KINDS, |it| it.updates = u64::MAX),
+            (KINDS, |it| (it.updates, it.tombstones) = (0, 0)),
+            (KINDS, |it| it.has_kinds = false),
+            (KEYS, |it| (it.min, it.max) = (it.max, it.min)),
+            (KEYS, |it| it.max = it.min),
+            (KEYS, |it| (it.records, it.updates, it.tombstones) = (1, 1, 0)),
+            (LINES, |it| it.map.lines = 0),
+            (LINES, |it| it.map.lines = 11),
+            (BITS, |it| it.map.skip_bits = 256),
+            (BITS, |it| it.map.low.0[31] = 1),
+            (BITS, |it| it.map.low.0[1] = 0x80),
+        ];
+        for (index, (what, change)) in (0..).zip(cases) {
+            let mut wrong = header();
+            change(&mut wrong);
+            match decode(&wrong) {
+                Err(Error::Damaged(damage)) => assert_eq!(damage.found, what, "case {index}"),
+                other => panic!("case {index}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_footer_says_whose_it_is_and_anything_else_is_none() {
+        let (page, footer) = header().encode(&header().layout().unwrap());
+        let sum = header_checksum(&page).unwrap();
+        assert_eq!(identify_footer(&footer), Some(([7; 16], 3, sum)));
+        assert_eq!(identify_footer(&footer[1..]), None);
+        for byte in 0..FOOTER_LEN {
+            let mut other = footer;
+            other[byte] ^= 1;
+            assert_eq!(identify_footer(&other), None, "byte {byte}");
+        }
+        let mut other = footer;
+        other[0] ^= 1;
+        let sum = checksum(&other[..FOOTER_LEN - 4]).to_le_bytes();
+        other[FOOTER_LEN - 4..].copy_from_slice(&sum);
+        assert_eq!(identify_footer(&other), None, "the right checksum of something else");
+    }
+
+    #[test]
+    fn stores_are_related_to_those_that_are_made_of_them() {
+        let (store, other) = ([7; 16], [8; 16]);
+        let descendant = descendant_of(store, other);
+        assert_ne!(descendant, store);
+        assert!(are_related(&store, &store) && are_related(&descendant, &store));
+        assert!(!are_related(&store, &other) && !are_related(&descendant, &other));
+    }
+}
