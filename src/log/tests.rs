@@ -4,14 +4,16 @@
 use std::path::Path;
 
 use super::read::{LogEnd, has_commits, read_file, read_frames};
+use super::tail::{LogTail, TailEnd};
 use super::write::{Log, log_for};
 use crate::error::{Damage, Error, Result};
 use crate::format::kinds::Kind;
-use crate::format::log::{BLOCK_LEN, LogEntry};
+use crate::format::log::{BLOCK_LEN, FrameHeader, LogEntry, frame_len};
 use crate::format::names::log_name;
 use crate::io::Disk;
 use crate::io::disk::RealDisk;
 use crate::testing::random::Random;
+use crate::testing::sim::SimDisk;
 use crate::token::{BlockTime, Record};
 
 const STORE: [u8; 16] = [7; 16];
@@ -103,6 +105,10 @@ fn a_log_begins_with_what_it_is_given() {
         let (end, frames) = read_as(entry, &bytes, None).unwrap();
         assert_eq!(end.next_sequence, entry.commits_from);
         assert_eq!(frames.concat(), entries);
+        if count > 0 {
+            let first = FrameHeader::decode(&bytes[BLOCK_LEN..], SALT).unwrap();
+            assert_eq!((first.sequence, first.durable), (40, 39));
+        }
         assert!(!has_commits(disk.open(&log_name(3)).unwrap().as_ref(), &entry));
         // It was on disk before the log was named: no torn end leaves it out.
         for byte in (512..log.offset as usize).step_by(997).filter(|_| count > 0) {
@@ -150,6 +156,9 @@ fn a_torn_end_is_cut() {
             assert_eq!(found, frames[..last]);
             assert_eq!(end.next_sequence, 40 + last as u64);
             assert_eq!(end.offset, offsets[last] as u64);
+            let rest = &torn_bytes[end.offset as usize..];
+            let used = rest.len() - rest.iter().rev().take_while(|byte| **byte == 0).count();
+            assert_eq!(end.cut_bytes, used as u64, "{block}");
             let is_followed = last < 7;
             assert_eq!(end.cut_bytes > 0, is_followed, "{block}");
         }
@@ -184,6 +193,26 @@ fn damage_before_the_end_is_no_torn_end() {
     assert_eq!(damage(&bytes, Some(49)).offset, offsets[7] as u64 + 512);
 }
 
+#[test]
+fn what_is_in_the_place_of_a_frame_is_said() {
+    let (bytes, offsets, _) = log_of(&SIZES);
+    let mut other_entries = bytes.clone();
+    other_entries[offsets[1] + 40] ^= 1;
+    let mut no_frame = bytes.clone();
+    no_frame[offsets[1]] ^= 1;
+    let mut later_frame = bytes.clone();
+    later_frame.copy_within(offsets[5]..offsets[5] + BLOCK_LEN, offsets[1]);
+    for (bytes, found) in [
+        (other_entries, "one with other entries"),
+        (no_frame, "bytes that are no frame"),
+        (later_frame, "frame 45"),
+    ] {
+        let damage = damage(&bytes, None);
+        assert_eq!(damage.found, found);
+        assert_eq!(damage.expected, "frame 41, as frames up to 45 were on disk");
+    }
+}
+
 /// A mark says that what is before it was durable, until a frame takes its place.
 ///
 /// Not reading what marks say was tried, and made this fail.
@@ -193,6 +222,9 @@ fn marks_tell_damage_from_a_torn_end() {
     let disk = RealDisk::new(directory.path());
     let mut log = Log::begin(&disk, STORE, ENTRY, &[]).unwrap();
     let mut bytes = Vec::new();
+    let mark = log.mark(40, 39).unwrap();
+    log.file.write(&mark, log.offset).unwrap();
+    assert!(!has_commits(disk.open(&log_name(3)).unwrap().as_ref(), &ENTRY), "a mark is none");
     log.push(40, 39, each(&frame(6, 1)), &mut bytes);
     log.file.write(&bytes, 512).unwrap();
     assert!(has_commits(disk.open(&log_name(3)).unwrap().as_ref(), &ENTRY));
@@ -241,4 +273,109 @@ fn a_log_that_is_missing_is_damage() {
     let disk = RealDisk::new(directory.path());
     let Err(Error::Damaged(damage)) = read_file(&disk, &ENTRY) else { panic!("it was read") };
     assert_eq!(damage.path, disk.path_of(&log_name(3)));
+}
+
+/// Somebody who writes a log, and somebody who follows it.
+struct Followed {
+    disk: SimDisk,
+    log: Log,
+    tail: LogTail,
+    sequence: u64,
+}
+
+impl Followed {
+    fn new(file_len: u64) -> Self {
+        let (disk, entry) = (SimDisk::new(), LogEntry { file_len, ..ENTRY });
+        let log = Log::begin(&disk, STORE, entry, &[]).unwrap();
+        let (end, _) = read_as(entry, &read_file(&disk, &entry).unwrap(), None).unwrap();
+        let tail = LogTail::open(&disk, entry, end.next_commit).unwrap();
+        Self { disk, log, tail, sequence: entry.first_sequence }
+    }
+
+    /// The next frames of so many entries: what they hold, and the bytes to be written.
+    fn frames(&mut self, sizes: &[usize]) -> (Vec<(u64, Frame)>, Vec<u8>) {
+        let (mut frames, mut bytes) = (Vec::new(), Vec::new());
+        for size in sizes {
+            let (at, entries) = (self.log.offset, frame(*size, self.sequence));
+            self.log.push(self.sequence, self.sequence - 1, each(&entries), &mut bytes);
+            frames.push((at, entries));
+            self.sequence += 1;
+        }
+        (frames, bytes)
+    }
+
+    /// What is read of it, and how often the disk is asked for it.
+    fn read(&mut self) -> (TailEnd, Vec<(u64, Frame)>, usize) {
+        let (before, mut frames) = (self.disk.reads(), Vec::new());
+        let end = self.tail.read(&mut |offset, entries| {
+            frames.push((offset, entries.iter().map(|(record, kind)| (*record, kind)).collect()));
+            Ok(())
+        });
+        (end.unwrap(), frames, self.disk.reads() - before)
+    }
+}
+
+/// Frames that fill what is read at a time and do not, are longer, and fill the log to its end:
+/// each is read once, with no more reads than it takes.
+///
+/// Ending where a frame is longer than what was read, or begins where that ends, was tried, and
+/// made this fail; so did reading anew after each frame.
+#[test]
+fn who_follows_a_log_reads_what_comes() {
+    let mut followed = Followed::new(512 + (1 << 20));
+    assert_eq!(followed.read(), (TailEnd::Blank, Vec::new(), 1));
+    let (one_block, one_read) = ([6; 130], 897);
+    assert_eq!((frame_len(6), frame_len(one_read)), (512, 64 << 10));
+    let all: [(&[usize], usize); 6] = [
+        (&[1, 6, 7], 1),
+        (&one_block, 2),
+        (&[one_read], 2),
+        (&[2_000], 3),
+        (&[800, 800, 3, 1_500], 4),
+        (&[6; 127], 1),
+    ];
+    for (sizes, reads) in all {
+        let at = followed.log.offset;
+        let (frames, bytes) = followed.frames(sizes);
+        followed.log.file.write(&bytes, at).unwrap();
+        assert_eq!(followed.read(), (TailEnd::Blank, frames, reads), "{sizes:?}");
+        assert_eq!(followed.read(), (TailEnd::Blank, Vec::new(), 1));
+        let mark = followed.log.mark(followed.sequence, followed.sequence - 1).unwrap();
+        followed.log.file.write(&mark, followed.log.offset).unwrap();
+        assert_eq!(followed.read(), (TailEnd::Blank, Vec::new(), 1), "a mark");
+    }
+    let (mut blocks, at) = (Vec::new(), followed.log.offset);
+    while followed.log.has_room(512) {
+        blocks.push(6);
+        followed.log.offset += 512;
+    }
+    followed.log.offset = at;
+    let (frames, bytes) = followed.frames(&blocks);
+    followed.log.file.write(&bytes, at).unwrap();
+    let (end, found, _) = followed.read();
+    assert_eq!((end, found), (TailEnd::Blank, frames));
+    assert_eq!(followed.read(), (TailEnd::Blank, Vec::new(), 1), "a log that is full");
+}
+
+/// Of a frame that is not all there, nothing is read until it is; what is before it is.
+#[test]
+fn half_a_frame_is_none_yet() {
+    for (size, file_len) in [(20, 1 << 20), (897, 1 << 20), (2_000, 1 << 20), (20, 3 * 512 + 2_048)]
+    {
+        let mut followed = Followed::new(512 + file_len);
+        let at = followed.log.offset;
+        let (frames, bytes) = followed.frames(&[3, 2, size]);
+        for (len, whole) in [(1_536, &frames[..2]), (bytes.len().midpoint(1_536), &frames[..0])] {
+            followed.log.file.write(&bytes[..len], at).unwrap();
+            let (end, found, _) = followed.read();
+            assert_eq!(end, TailEnd::Other, "{len} bytes of {size}");
+            assert_eq!(found, whole);
+        }
+        followed.log.file.write(&bytes, at).unwrap();
+        let (end, found, _) = followed.read();
+        assert_eq!((end, found.as_slice()), (TailEnd::Blank, &frames[2..]));
+        followed.log.file.write(&[0xff; 512], followed.log.offset).unwrap();
+        let (end, found, _) = followed.read();
+        assert_eq!((end, found), (TailEnd::Other, Vec::new()), "what is no frame");
+    }
 }

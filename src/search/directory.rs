@@ -372,4 +372,63 @@ mod tests {
         assert_eq!(line.range(1, 2_000, || 7), (909, 909));
         assert!(Line::read(&line.0, 1).is_none());
     }
+
+    /// Each half of this was left out, and made this fail.
+    #[test]
+    fn a_line_ascends_to_its_records() {
+        let mut line = Line::starting_at(7);
+        line.end_at(2, 3);
+        line.end_at(9, 40);
+        assert!(line.is_ascending(40) && !line.is_ascending(39) && !line.is_ascending(41));
+        let mut down = line;
+        down.0[START_LEN + 5] = 2;
+        assert!(!down.is_ascending(40));
+        line.end_at(59, 300);
+        assert!(line.is_ascending(300) && line.is_ascending(255) && !line.is_ascending(254));
+    }
+
+    #[test]
+    fn a_bucket_is_searched_first_where_the_token_falls() {
+        for step in 0..600u64 {
+            let place = Place { line: 0, fraction: u64::MAX / 1_200 * (2 * step + 1) };
+            let part = (f64::from(step as u32) + 0.5) / 600.0 * BUCKETS_PER_LINE as f64;
+            for records in [1, 10, 200] {
+                let expected = part.fract() * f64::from(records);
+                let guess = place.guess(records as usize) as f64;
+                assert!((guess - expected + 0.5).abs() < 0.51, "{guess} for {expected}");
+            }
+        }
+    }
+
+    /// Where tokens share bits, they are found by what differs.
+    #[test]
+    fn a_key_stands_for_the_tokens_that_are_covered() {
+        let token = |byte: u8, last: u8| {
+            let mut token = TokenId([0x5a; 32]);
+            (token.0[4], token.0[12]) = (byte, last);
+            token
+        };
+        let map = BucketMap::new(200, 8, &token(0x10, 0), &token(0x1f, 0));
+        assert_eq!(map.skip_bits, 36);
+        assert!(map.covers(&token(0x10, 0)) && map.covers(&map.low) && map.covers(&map.high));
+        assert!(!map.covers(&token(0x0f, 0)) && !map.covers(&token(0x20, 0)));
+        assert!(!map.covers(&TokenId::MIN) && !map.covers(&TokenId::MAX));
+        assert_eq!(map.key(&token(0x12, 7)), 0x125a_5a5a_5a5a_5a5a);
+        assert_eq!(map.key(&token(0x12, 7)), map.key(&token(0x12, 8)));
+        let everything = BucketMap::new(200, 8, &TokenId::MIN, &TokenId::MAX);
+        assert!(everything.covers(&TokenId::MIN) && everything.covers(&TokenId::MAX));
+    }
+
+    #[test]
+    fn a_map_has_a_margin_to_either_side() {
+        let number = |token: u64| {
+            TokenId([token.to_be_bytes(), [0; 8], [0; 8], [0; 8]].concat()[..].try_into().unwrap())
+        };
+        let base =
+            |parts, min, max| BucketMap::beyond(parts, 100, 8, &number(min), &number(max)).base;
+        let (min, max) = (0x1234_0000_0000_0000, 0x8234_0000_0000_0000);
+        assert_eq!(base(0, min, max), min);
+        assert_eq!(base(64, min, max), min - (max - min) / 64 - 1);
+        assert_eq!(base(64, 1, u64::MAX), 0);
+    }
 }

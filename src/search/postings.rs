@@ -168,6 +168,7 @@ pub(crate) fn write_block(suffixes: &[u16], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::random::Random;
 
     fn block_of(suffixes: &[u16]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -228,6 +229,29 @@ mod tests {
             crowded[..len / 2].fill(1022);
             check(&crowded);
         }
+    }
+
+    /// Guesses of all kinds, and windows that show less than they could, were tried, and made this
+    /// fail.
+    #[test]
+    fn entries_of_random_lists_are_where_they_are_guessed() {
+        let mut random = Random::new("guesses", 1);
+        let (mut shown, mut all) = (0, 0);
+        for _ in 0..300 {
+            let mut positions: Vec<_> =
+                (0..32).map(|_| random.below(BLOCK_RECORDS as u64) as u16).collect();
+            positions.sort_unstable();
+            let list: Vec<Number> = positions.iter().map(|it| it.to_le_bytes()).collect();
+            for at in (0..=BLOCK_RECORDS).step_by(64) {
+                let below = positions.iter().filter(|it| usize::from(**it) < at).count();
+                let found = count_below_near(&list, at);
+                assert!(found.is_none_or(|found| found == below), "{found:?} for {below}");
+                assert_eq!(count_below_any(&list, at), below);
+                shown += usize::from(found.is_some());
+                all += 1;
+            }
+        }
+        assert!(shown * 1_000 >= all * 995, "{shown} of {all}");
     }
 
     /// Taking a list without looking whether it lies within its block was tried, and made this
