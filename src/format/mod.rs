@@ -34,4 +34,9 @@ mod tests {
     fn the_checksum_is_the_common_crc_32() {
         assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
     }
+
+    #[test]
+    fn bytes_are_said_in_their_order() {
+        assert_eq!(hex_of(&[0, 0xab, 7]), "0x00ab07");
+    }
 }

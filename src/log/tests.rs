@@ -357,6 +357,21 @@ fn who_follows_a_log_reads_what_comes() {
     assert_eq!(followed.read(), (TailEnd::Blank, Vec::new(), 1), "a log that is full");
 }
 
+/// What comes while a log is read belongs to it.
+#[test]
+fn a_frame_that_is_whole_by_then_is_read() {
+    let mut followed = Followed::new(512 + (1 << 20));
+    let at = followed.log.offset;
+    let (frames, bytes) = followed.frames(&[3, 20]);
+    followed.log.file.write(&bytes[..1_024], at).unwrap();
+    let mut found = Vec::new();
+    let end = followed.tail.read(&mut |offset, entries| {
+        found.push((offset, entries.iter().map(|(record, kind)| (*record, kind)).collect()));
+        followed.log.file.write(&bytes, at).map_err(Error::io("write", Path::new("log")))
+    });
+    assert_eq!((end.unwrap(), found), (TailEnd::Blank, frames));
+}
+
 /// Of a frame that is not all there, nothing is read until it is; what is before it is.
 #[test]
 fn half_a_frame_is_none_yet() {

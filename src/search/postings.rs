@@ -231,6 +231,22 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_suffix_is_met_as_often_as_it_is_asked_for() {
+        let bytes = block_of(&[4, 5, 5, 6, 5]);
+        let block = Block::new(&bytes).unwrap();
+        let met = |direction, suffixes: &[u16]| {
+            let mut met = Vec::new();
+            let count = block.meet(0..5, direction, suffixes, |position| met.push(position));
+            assert_eq!(count, met.len());
+            met
+        };
+        assert_eq!(met(Direction::Up, &[5, 5, 5, 5]), [1, 2, 4]);
+        assert_eq!(met(Direction::Down, &[5, 5, 5, 5]), [4, 2, 1]);
+        assert_eq!(met(Direction::Up, &[5, 6, 5, 4]), [1, 3, 4]);
+        assert_eq!(met(Direction::Down, &[5, 6, 5, 4]), [4, 3, 2, 0]);
+    }
+
     /// Guesses of all kinds, and windows that show less than they could, were tried, and made this
     /// fail.
     #[test]
@@ -272,5 +288,10 @@ mod tests {
             }
         }
         assert!(Block::new(&[0; BLOCK_TABLE_LEN - 1]).is_none());
+        let mut bytes = block_of(&[1023; 3]);
+        for (entry, count) in [(2u16, 3), (3, 2), (u16::MAX, 2)] {
+            bytes[BLOCK_TABLE_LEN..BLOCK_TABLE_LEN + 2].copy_from_slice(&entry.to_le_bytes());
+            assert_eq!(Block::new(&bytes).unwrap().all().count(), count, "{entry} of three");
+        }
     }
 }
