@@ -207,3 +207,35 @@ pub(crate) fn missing(disk: &dyn Disk) -> Error {
     };
     Error::NotAStore { path, found }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::disk::RealDisk;
+    use crate::testing::sim::{Fault, SimDisk};
+
+    /// What is in the place of a store, in words.
+    #[test]
+    fn why_there_is_no_manifest_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = |place: &str| match missing(&RealDisk::new(&directory.path().join(place))) {
+            Error::NotAStore { path, found } => {
+                assert_eq!(path, directory.path().join(place));
+                found
+            }
+            other => panic!("{other}"),
+        };
+        assert_eq!(found(""), "an empty directory");
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        assert_eq!(found(""), "a directory with other things in it");
+        assert_eq!(found("file"), "not a directory");
+        assert_eq!(found("nowhere"), "no such directory");
+        for name in [segment_name(1), log_name(2)] {
+            let disk = SimDisk::new();
+            disk.put(&name, b"");
+            assert!(matches!(missing(&disk), Error::Damaged(_)), "{name}");
+            disk.fail(Fault::at_read(disk.reads()).errno(libc::EIO));
+            assert!(matches!(missing(&disk), Error::Io { operation: "list", .. }), "{name}");
+        }
+    }
+}
