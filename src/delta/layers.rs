@@ -160,7 +160,7 @@ impl Layers {
         let entries: usize = upper.iter().map(Part::len).sum();
         // Where one has no outline, it is damaged, or too large.
         let are_known = upper.iter().all(|part| part.outline().is_some());
-        let are_small = entries <= OUTLINE_ENTRIES.max(base.len() / UNION_BASE_PARTS);
+        let are_small = are_few(entries, base.len() / UNION_BASE_PARTS);
         let union =
             if upper.len() > 1 && are_known && are_small { union(&base, &upper)? } else { None };
         let read = match union {
@@ -190,8 +190,13 @@ impl Layers {
 }
 
 /// Whether so many entries above a base have an outline.
-fn has_outline(base: &Layer, entries: usize) -> bool {
-    entries <= OUTLINE_ENTRIES.max(base.len() / OUTLINE_BASE_PARTS)
+fn has_outline(base_len: usize, entries: usize) -> bool {
+    are_few(entries, base_len / OUTLINE_BASE_PARTS)
+}
+
+/// Whether there are no more entries than a part of a base has records, or few of them anyhow.
+fn are_few(entries: usize, part_len: usize) -> bool {
+    entries <= OUTLINE_ENTRIES.max(part_len)
 }
 
 /// What a token maps to in the base.
@@ -212,7 +217,7 @@ fn outline_of(base: &Layer, filter: &Filter, part: &Part) -> Result<Option<Arc<O
         }
         Ok(())
     };
-    let mut outline = has_outline(base, part.len()).then(|| OutlineBuilder::new(base.len()));
+    let mut outline = has_outline(base.len(), part.len()).then(|| OutlineBuilder::new(base.len()));
     let mut enter = |entries: &mut Vec<Outlined>| {
         if let Some(outline) = &mut outline {
             for entry in entries.iter() {
@@ -239,7 +244,7 @@ fn outlined_in(base: &Layer, part: &Part, mut positions: Range<usize>) -> Result
 
 /// The outline of entries in order, unless there are too many.
 pub(super) fn outline(base: &Layer, entries: &[Outlined]) -> Option<Arc<Outline>> {
-    let has_outline = has_outline(base, entries.len());
+    let has_outline = has_outline(base.len(), entries.len());
     let outline = has_outline.then(|| Outline::new(base.len(), entries.iter().copied()));
     outline.flatten().map(Arc::new)
 }
@@ -263,4 +268,16 @@ pub(crate) fn union(base: &Layer, parts: &[Part]) -> Result<Option<Union>> {
 /// What an outline has to know of an entry.
 pub(super) fn outlined(entry: &Entry) -> Outlined {
     (entry.base_position, entry.record.token.suffix(), entry.kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_have_an_outline_unless_they_are_more_than_half_of_a_large_base() {
+        let few = 4 << 20;
+        assert!(has_outline(0, few) && !has_outline(0, few + 1));
+        assert!(has_outline(2 * few + 2, few + 1) && !has_outline(2 * few + 1, few + 1));
+    }
 }

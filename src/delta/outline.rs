@@ -262,4 +262,21 @@ mod tests {
             }
         }
     }
+
+    /// Fewer rows, or rows of uneven lengths, were tried, and made this fail: a lookup looks
+    /// through one of them.
+    #[test]
+    fn a_row_has_a_few_entries() {
+        for (base_len, entries) in [(100_000, 10_000), (1_000, 10_000), (1_000_000, 9), (9, 0)] {
+            let base_position = |index: usize| index * (base_len + 1) / entries;
+            let all = (0..entries).map(|index| (base_position(index), 7, Kind::Fresh));
+            let rows = Outline::new(base_len, all).unwrap().rows;
+            assert_eq!(rows.len() - 1, (entries / ROW_ENTRIES + 1).min(base_len + 1));
+            let at_once = entries / (base_len + 1) + 1;
+            for row in rows.windows(2) {
+                let len = (row[1] - row[0]) as usize;
+                assert!(len <= (ROW_ENTRIES + 1).max(2 * at_once), "{len} of {entries}");
+            }
+        }
+    }
 }

@@ -316,6 +316,7 @@ fn no_range_is_much_larger_than_asked_for() {
     let lens = ranges.iter().map(|range| range.base.len() + range.parts[0].len());
     let largest = lens.max().unwrap();
     assert!(largest <= 10_000, "{largest} records in one of {} ranges", ranges.len());
+    assert!(ranges.len() <= 4 * 399, "{} ranges", ranges.len());
 }
 
 /// All parts' ranges together are all of them, in order, whatever they hold.

@@ -229,6 +229,10 @@ mod tests {
                 end = (section.offset + section.len).next_multiple_of(PAGE_LEN);
             }
             assert_eq!(layout.footer, end);
+            let (data, checksums) = SectionId::ALL.split_at(SectionId::Checksums as usize);
+            let data_chunks: usize = data.iter().map(|id| layout.chunks(*id)).sum();
+            assert_eq!(layout.data_chunks(), data_chunks);
+            assert_eq!(layout.checked_chunks(), data_chunks + layout.chunks(checksums[0]));
             assert_eq!(layout.file_len, end + FOOTER_LEN);
         }
     }
