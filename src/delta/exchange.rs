@@ -71,3 +71,71 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::compaction::Inputs;
+    use crate::delta::{Entry, memory_layer};
+    use crate::format::kinds::Kind;
+    use crate::testing::keys::KeyFamily;
+    use crate::token::{BlockTime, Record};
+
+    fn layer(seed: u64) -> Arc<Layer> {
+        let record = |token| Record::new(token, BlockTime::new(seed.into(), seed));
+        let entry = |token| Entry { record: record(token), kind: Kind::Fresh, base_position: 0 };
+        let tokens = KeyFamily::Uniform.generate(50, seed);
+        let entries: Vec<_> = tokens.into_iter().map(entry).collect();
+        Arc::new(memory_layer(&entries).unwrap().unwrap())
+    }
+
+    fn layers(all: &[&Arc<Layer>]) -> Layers {
+        Layers::new(all.iter().map(|layer| Arc::clone(layer)).collect()).unwrap()
+    }
+
+    fn exchange(before: &Layers, taken: std::ops::Range<usize>, made: Arc<Layer>) -> Exchange {
+        let inputs = Inputs::new(before, &[], taken);
+        let made = Made { layer: Some(made), ..inputs.made(None, &[]) };
+        Exchange::new(before.clone(), &made).unwrap()
+    }
+
+    /// What others flushed meanwhile would be lost. Looking at the number of layers only, and at
+    /// the layers only as far as both have them, was tried, and made this fail.
+    #[test]
+    fn an_exchange_is_of_the_very_same_layers() {
+        let [base, old, new, other] = [1, 2, 3, 4].map(layer);
+        let before = layers(&[&old, &base]);
+        let exchange = exchange(&before, 0..1, layer(5));
+        assert!(exchange.is_of(&before) && exchange.is_of(&layers(&[&old, &base])));
+        for others in [
+            layers(&[&new, &old, &base]),
+            layers(&[&old, &base, &other]),
+            layers(&[&new, &base]),
+            layers(&[&old, &other]),
+            layers(&[&base]),
+            layers(&[]),
+        ] {
+            assert!(!exchange.is_of(&others));
+        }
+    }
+
+    /// Each part finds its place above a new base once, without a lock, and above an old one
+    /// never.
+    #[test]
+    fn parts_move_to_a_new_base_once() {
+        let [base, old, new] = [1, 2, 3].map(layer);
+        let before = layers(&[&old, &base]);
+        let parts = [4, 5].map(|seed| before.outlined(&Part::Layer(layer(seed), None)).unwrap());
+        let mut upper = exchange(&before, 0..1, Arc::clone(&new));
+        assert!(!upper.has_new_base());
+        assert_eq!((upper.prepare(&parts).unwrap(), upper.moved.len()), (0, 0));
+        let mut all = exchange(&before, 0..2, new);
+        assert!(all.has_new_base());
+        assert_eq!((all.prepare(&parts[..1]).unwrap(), all.moved.len()), (50, 1));
+        assert_eq!((all.prepare(&parts).unwrap(), all.moved.len()), (50, 2));
+        assert_eq!((all.prepare(&parts).unwrap(), all.moved.len()), (0, 2));
+        for part in &parts {
+            assert!(all.moved(part).unwrap().is_same(part));
+        }
+    }
+}
