@@ -374,9 +374,10 @@ mod tests {
     /// What checksums cannot see is refused all the same, and it is said where it stands.
     #[test]
     fn contents_that_no_store_has_are_damage_where_they_stand() {
+        type Change = fn(&mut ManifestContents);
         let segment = |index: u64| 56 + 128 * index;
         let log = |index: u64| segment(3) + 40 * index;
-        let cases: [(u64, fn(&mut ManifestContents)); 9] = [
+        let cases: [(u64, Change); 9] = [
             (segment(2), |it| it.layers[1][1].min = TokenId::from(5)),
             (segment(0), |it| it.next_file_id = 2),
             (segment(0), |it| it.next_file_id = 3),

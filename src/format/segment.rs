@@ -452,7 +452,8 @@ mod tests {
         const KEYS: &str = "a key range that does not fit the number of records";
         const LINES: &str = "a directory that does not fit the number of records";
         const BITS: &str = "a directory of tokens that share no such bits";
-        let cases: [(&str, fn(&mut Header)); 15] = [
+        type Change = fn(&mut Header);
+        let cases: [(&str, Change); 15] = [
             (RECORDS, |it| it.records = 0),
             (RECORDS, |it| it.records = RECORDS_END),
             (KINDS, |it| it.updates = 9),

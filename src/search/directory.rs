@@ -392,9 +392,9 @@ mod tests {
         for step in 0..600u64 {
             let place = Place { line: 0, fraction: u64::MAX / 1_200 * (2 * step + 1) };
             let part = (f64::from(step as u32) + 0.5) / 600.0 * BUCKETS_PER_LINE as f64;
-            for records in [1, 10, 200] {
-                let expected = part.fract() * f64::from(records);
-                let guess = place.guess(records as usize) as f64;
+            for records in [1usize, 10, 200] {
+                let expected = part.fract() * records as f64;
+                let guess = place.guess(records) as f64;
                 assert!((guess - expected + 0.5).abs() < 0.51, "{guess} for {expected}");
             }
         }
