@@ -74,26 +74,17 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
     use crate::delta::compaction::Inputs;
-    use crate::delta::{Entry, memory_layer};
-    use crate::format::kinds::Kind;
-    use crate::testing::keys::KeyFamily;
-    use crate::token::{BlockTime, Record};
-
-    fn layer(seed: u64) -> Arc<Layer> {
-        let record = |token| Record::new(token, BlockTime::new(seed.into(), seed));
-        let entry = |token| Entry { record: record(token), kind: Kind::Fresh, base_position: 0 };
-        let tokens = KeyFamily::Uniform.generate(50, seed);
-        let entries: Vec<_> = tokens.into_iter().map(entry).collect();
-        Arc::new(memory_layer(&entries).unwrap().unwrap())
-    }
+    use crate::delta::tests::some_layer as layer;
 
     fn layers(all: &[&Arc<Layer>]) -> Layers {
         Layers::new(all.iter().map(|layer| Arc::clone(layer)).collect()).unwrap()
     }
 
-    fn exchange(before: &Layers, taken: std::ops::Range<usize>, made: Arc<Layer>) -> Exchange {
+    fn exchange(before: &Layers, taken: Range<usize>, made: Arc<Layer>) -> Exchange {
         let inputs = Inputs::new(before, &[], taken);
         let made = Made { layer: Some(made), ..inputs.made(None, &[]) };
         Exchange::new(before.clone(), &made).unwrap()

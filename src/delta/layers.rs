@@ -273,25 +273,13 @@ pub(super) fn outlined(entry: &Entry) -> Outlined {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delta::memory_layer;
-    use crate::testing::keys::KeyFamily;
-    use crate::token::BlockTime;
+    use crate::delta::tests::some_layer as layer;
 
     #[test]
     fn entries_have_an_outline_unless_they_are_more_than_half_of_a_large_base() {
         let few = 4 << 20;
         assert!(has_outline(0, few) && !has_outline(0, few + 1));
         assert!(has_outline(2 * few + 2, few + 1) && !has_outline(2 * few + 1, few + 1));
-    }
-
-    fn entries(seed: u64) -> Vec<Entry> {
-        let record = |token| Record::new(token, BlockTime::new(seed.into(), seed));
-        let entry = |token| Entry { record: record(token), kind: Kind::Fresh, base_position: 0 };
-        KeyFamily::Uniform.generate(50, seed).into_iter().map(entry).collect()
-    }
-
-    fn layer(seed: u64) -> Arc<Layer> {
-        Arc::new(memory_layer(&entries(seed)).unwrap().unwrap())
     }
 
     /// Reading each by itself gives the same answers, more slowly.
@@ -309,6 +297,6 @@ mod tests {
         assert!(!is_union(&four.read()[0]) && is_union(&four.read()[1]));
         let first = Layers::new(Vec::new()).unwrap().with_newest_apart(layer(4)).unwrap();
         assert_eq!((first.base().len(), first.upper().len()), (50, 0));
-        assert!(outline(&all[2], &entries(1).iter().map(outlined).collect::<Vec<_>>()).is_some());
+        assert!(outline(&all[2], &[(7, 0, Kind::Fresh)]).is_some());
     }
 }

@@ -20,12 +20,21 @@ fn entry(record: Record, kind: Kind) -> Entry {
     Entry { record, kind, base_position: 0 }
 }
 
+/// A layer of fresh entries, if there are any.
+pub(super) fn layer_of(tokens: &[TokenId], time: u64) -> Option<Arc<Layer>> {
+    let entries: Vec<_> =
+        tokens.iter().map(|token| entry(record(*token, time), Kind::Fresh)).collect();
+    memory_layer(&entries).unwrap().map(Arc::new)
+}
+
+/// A layer of fifty fresh entries, others for each number.
+pub(super) fn some_layer(number: u64) -> Arc<Layer> {
+    layer_of(&KeyFamily::Uniform.generate(50, number), number).unwrap()
+}
+
 /// Nothing above a layer of fresh entries.
 fn delta_over(tokens: &[TokenId]) -> Delta {
-    let entries: Vec<_> =
-        tokens.iter().map(|token| entry(record(*token, 0), Kind::Fresh)).collect();
-    let layer = memory_layer(&entries).unwrap().map(Arc::new);
-    Delta::new(Layers::new(layer.into_iter().collect()).unwrap())
+    Delta::new(Layers::new(layer_of(tokens, 0).into_iter().collect()).unwrap())
 }
 
 /// What a token maps to.
@@ -306,17 +315,15 @@ fn ranges_come_to_what_all_come_to() {
 fn no_range_is_much_larger_than_asked_for() {
     use super::ranges::cut;
     // A base of random tokens, and a layer of 64-bit ids, all of which are before the base's first.
-    let base: Vec<_> = KeyFamily::Uniform.generate(200_000, 1);
-    let base: Vec<_> = base.iter().map(|token| entry(record(*token, 0), Kind::Fresh)).collect();
-    let base = memory_layer(&base).unwrap().unwrap();
-    let upper: Vec<_> =
-        (0..199_000_u64).map(|id| entry(record(id.into(), 1), Kind::Fresh)).collect();
-    let upper = Part::Layer(Arc::new(memory_layer(&upper).unwrap().unwrap()), None);
+    let base = layer_of(&KeyFamily::Uniform.generate(200_000, 1), 0).unwrap();
+    let ids: Vec<_> = (0..199_000_u64).map(TokenId::from).collect();
+    let upper = Part::Layer(layer_of(&ids, 1).unwrap(), None);
     let ranges = cut(Some(&base), &[upper], 1_000).unwrap();
     let lens = ranges.iter().map(|range| range.base.len() + range.parts[0].len());
     let largest = lens.max().unwrap();
     assert!(largest <= 10_000, "{largest} records in one of {} ranges", ranges.len());
-    assert!(ranges.len() <= 4 * 399, "{} ranges", ranges.len());
+    let fewest = 399;
+    assert!(ranges.len() <= 4 * fewest, "{} ranges", ranges.len());
 }
 
 /// All parts' ranges together are all of them, in order, whatever they hold.
