@@ -1,7 +1,7 @@
 //! The writer's side of the delta: what it says of a token is what was done to it, and what
 //! it comes to is as little as can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::merge::{OverBase, merge_range};
@@ -216,6 +216,50 @@ fn others_write_while_parts_are_merged() {
 }
 
 /// What was merged for a delta that is no more is forgotten.
+/// What was not flushed lies above a new base where its tokens are in that one.
+///
+/// Leaving entries of the map, or parts, where they were above the old one was tried, and made
+/// this fail.
+#[test]
+fn entries_find_their_places_above_a_new_base() {
+    let all = KeyFamily::Uniform.generate(300, 1);
+    let [below, above] = [0, 1].map(|n| all.iter().copied().skip(n).step_by(3).collect::<Vec<_>>());
+    let [upper, base] = [&above, &below].map(|tokens| layer_of(tokens, 0).unwrap());
+    let layers = Layers::new(vec![Arc::clone(&upper), base]).unwrap();
+    let mut delta = Delta::new(layers.clone());
+    let mut model: Model = above.iter().chain(&below).map(|token| (*token, 0)).collect();
+    let mut write = |delta: &mut Delta, seed: usize| {
+        for (token, index) in all.iter().skip(seed).step_by(7).zip(0..) {
+            change_both(delta, &mut model, *token, (index % 3 > 0).then_some(1 + index));
+        }
+    };
+    write(&mut delta, 0);
+    // As if it had outgrown the map.
+    delta.older = vec![delta.image()];
+    delta.newest.clear();
+    write(&mut delta, 3);
+    let tokens: BTreeSet<_> = above.iter().chain(&below).copied().collect();
+    let made = layer_of(&tokens.into_iter().collect::<Vec<_>>(), 0).unwrap();
+    let inputs = compaction::Inputs::new(&layers, &[], 0..2);
+    let made = compaction::Made { layer: Some(made), ..inputs.made(None, &[]) };
+    delta.exchange(&Exchange::new(layers, &made).unwrap(), false).unwrap();
+    for entry in delta.newest_entries() {
+        let position = delta.base().find(&entry.record.token).unwrap().position;
+        assert_eq!(entry.base_position, position);
+    }
+    check(&delta, &model, &all);
+    let parts = delta.freeze();
+    assert_eq!(parts.len(), 2);
+    for part in &parts {
+        let outline = part.outline().unwrap();
+        for position in 0..part.len() {
+            let token = part.record(position).unwrap().unwrap().token;
+            let found = delta.base().find(&token).unwrap();
+            assert_eq!(outline.base_position(position), Some(found.position));
+        }
+    }
+}
+
 #[test]
 fn a_merge_that_comes_too_late_does_nothing() {
     let mut delta = delta_over(&[]);
