@@ -381,6 +381,8 @@ fn an_error_at_any_call_is_reported_and_loses_nothing() {
 }
 
 /// Who only reads fails as well, says so, leaves no trace, and sees all of it the next time.
+///
+/// Going on with a log that could not be read was tried, and made this fail.
 #[test]
 fn an_error_at_any_call_of_a_reader() {
     let mut failures = 0;
